@@ -1,0 +1,89 @@
+"""Settings of the collect stage: where the data is and what its columns mean."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from tasks.params.section import Section
+
+ColumnType = Literal["text", "category", "number", "time", "key", "image", "audio"]
+"""What a column holds. ``image`` and ``audio`` columns hold paths of files under the root."""
+
+
+class TableSource(Section):
+    """A table: one record a row."""
+
+    kind: Literal["table"]
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    path: str
+    """A .csv, .tsv, .jsonl or .parquet file, relative to ``collect.root``."""
+
+    columns: dict[str, ColumnType] = Field(min_length=1)
+    """The columns to take, and what each holds; all others are left out."""
+
+    id: str | None = None
+    """A column that names each record; without it, a record is named by its content."""
+
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    encoding: str = "utf-8"
+    null_values: tuple[str, ...] = ("",)
+    """Cells that mean "no value"; everything else, "NA" and "null" too, is a value."""
+
+    time_unit: Literal["iso", "s", "ms", "us", "ns"] = "iso"
+    """How ``time`` columns are written: ISO 8601, or a number since 1970."""
+
+    time_zone: str = "UTC"
+    """The zone of ISO times that carry none."""
+
+    @model_validator(mode="after")
+    def _id_is_a_column(self) -> "TableSource":
+        if self.id is not None and self.id not in self.columns:
+            raise ValueError(f"id '{self.id}' is not among the columns of source '{self.name}'")
+        return self
+
+
+class FolderSource(Section):
+    """A folder of media files: one record a file.
+
+    Its columns are ``file`` (the medium), ``label`` (the name of the folder a file lies in) and
+    ``stem`` (the file's name without its ending, the key that files of one sample often share).
+    """
+
+    kind: Literal["folder"]
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    path: str
+    modality: Literal["image", "audio", "text"]
+
+    @property
+    def columns(self) -> dict[str, ColumnType]:
+        """The columns that a folder always has."""
+        return {"file": self.modality, "label": "category", "stem": "key"}
+
+    @property
+    def id(self) -> str | None:
+        """A file is named by its path."""
+        return None
+
+
+Source = Annotated[TableSource | FolderSource, Field(discriminator="kind")]
+
+
+class CollectParams(Section):
+    """Where the sources are."""
+
+    root: str = "data/raw"
+    """The one folder that every source, and every file a source names, lies in."""
+
+    sources: tuple[Source, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "CollectParams":
+        names = [source.name for source in self.sources]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two sources are named {twice[0]!r}; each needs a name of its own")
+        return self
+
+    def source(self, name: str) -> TableSource | FolderSource:
+        """Return the source of that name, which the checks of params.yaml made sure of."""
+        return next(source for source in self.sources if source.name == name)

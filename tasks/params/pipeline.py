@@ -1,0 +1,161 @@
+"""All settings together, and the checks that look at several sections at once."""
+
+from collections.abc import Iterator
+
+from pydantic import PrivateAttr
+
+from tasks.errors import listing, nearest
+from tasks.params.align import AlignParams
+from tasks.params.augment import AugmentParams
+from tasks.params.clean import CleanParams
+from tasks.params.collect import CollectParams, ColumnType
+from tasks.params.evaluate import EvaluateParams
+from tasks.params.finetune import FinetuneParams
+from tasks.params.pretrain import PretrainParams
+from tasks.params.project import ProjectParams
+from tasks.params.section import Section
+from tasks.params.split import SplitParams
+
+MODALITY_OF: dict[ColumnType, str] = {
+    "text": "text",
+    "image": "image",
+    "audio": "audio",
+    "number": "tabular",
+    "category": "tabular",
+}
+"""The modality that reads a column of each type; keys and times are not inputs."""
+
+
+class Params(Section):
+    """params.yaml, validated: one section for the project and one for each stage."""
+
+    project: ProjectParams
+    collect: CollectParams
+    clean: CleanParams
+    align: AlignParams
+    split: SplitParams
+    augment: AugmentParams
+    pretrain: PretrainParams
+    finetune: FinetuneParams
+    evaluate: EvaluateParams
+
+    _column_types: dict[str, ColumnType] = PrivateAttr(default_factory=dict)
+
+    def model_post_init(self, _context: object) -> None:
+        """Remember the type of each column under its full name."""
+        for source in self.collect.sources:
+            for column, kind in source.columns.items():
+                self._column_types[f"{source.name}.{column}"] = kind
+
+    @property
+    def column_types(self) -> dict[str, ColumnType]:
+        """The type of each column, by its full name ``source.column``."""
+        return dict(self._column_types)
+
+    def full_name(self, column: str, source: str | None = None) -> str:
+        """Return ``source.column`` for a column named with or without its source.
+
+        Args:
+            column: ``column`` or ``source.column``.
+            source: Where to look first; all sources where None.
+
+        Raises:
+            KeyError: No source has it, or several do; the message is for the user.
+        """
+        if column in self._column_types:
+            return column
+        if source is not None and f"{source}.{column}" in self._column_types:
+            return f"{source}.{column}"
+        found = [name for name in self._column_types if name.split(".", 1)[1] == column]
+        if len(found) == 1 and source is None:
+            return found[0]
+        if len(found) > 1 and source is None:
+            raise KeyError(
+                f"'{column}' is a column of several sources; write one of {listing(found)}"
+            )
+        there = [n for n in self._column_types if source is None or n.startswith(f"{source}.")]
+        short = [name.split(".", 1)[1] for name in there]
+        raise KeyError(
+            f"no column '{column}' is declared; declared are {listing(there)}."
+            f"{nearest(column, [*short, *there])}"
+        )
+
+    def input_modality(self, column: str) -> str:
+        """Return the modality that reads an input column."""
+        return MODALITY_OF[self._column_types[self.full_name(column)]]
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Yield (place, message) for everything the sections say that does not fit together."""
+        sources = {source.name for source in self.collect.sources}
+        align = self.align
+        if align.base not in sources:
+            yield "align.base", _unknown_source(align.base, sources)
+        joined = {align.base}
+        for i, join in enumerate(align.joins):
+            left = join.left or align.base
+            place = f"align.joins.{i}"
+            for side, source, column in (
+                ("left", left, join.left_on),
+                ("right", join.right, join.right_on or join.left_on),
+            ):
+                if source not in sources:
+                    yield f"{place}.{side}", _unknown_source(source, sources)
+                    continue
+                yield from self._column_fault(f"{place}.{side}_on", column, source)
+                if (
+                    join.on == "time"
+                    and self._column_types.get(f"{source}.{column}", "time") != "time"
+                ):
+                    yield f"{place}.{side}_on", f"'{column}' must be declared as a time"
+            if join.right in joined:
+                yield f"{place}.right", f"source '{join.right}' is joined twice or is the base"
+            joined.add(join.right)
+        for i, join in enumerate(align.joins):
+            if (join.left or align.base) not in joined:
+                yield f"align.joins.{i}.left", f"source '{join.left}' is not joined to the base"
+        yield from self._alignment_column_faults(joined & sources)
+
+    def _alignment_column_faults(self, joined: set[str]) -> Iterator[tuple[str, str]]:
+        named = [
+            *((f"clean.required.{i}", c) for i, c in enumerate(self.clean.required)),
+            *((f"align.inputs.{i}", c) for i, c in enumerate(self.align.inputs)),
+            ("align.target", self.align.target),
+            *((f"split.group_by.{i}", c) for i, c in enumerate(self.split.group_by)),
+            *([("split.column", self.split.column)] if self.split.column else []),
+        ]
+        for place, column in named:
+            faults = list(self._column_fault(place, column))
+            yield from faults
+            if faults or place.startswith("clean"):
+                continue
+            name = self.full_name(column)
+            source = name.split(".", 1)[0]
+            if source not in joined:
+                yield place, f"'{name}' is of source '{source}', which is not joined to the base"
+            kind = self._column_types[name]
+            if place.startswith("align.inputs") and kind not in MODALITY_OF:
+                yield place, f"'{name}' is a {kind}; inputs are {listing(MODALITY_OF)}"
+            if place == "align.target" and kind not in ("category", "number"):
+                yield place, f"'{name}' is a {kind}; a target is a 'category' or a 'number'"
+        names = {name.split(".", 1)[1] for name in self.align.inputs if "." in name}
+        names |= {name for name in self.align.inputs if "." not in name}
+        for name in self.finetune.encoders:
+            allowed = names | set(MODALITY_OF.values())
+            if name not in allowed:
+                yield (
+                    f"finetune.encoders.{name}",
+                    f"'{name}' is no input and no modality; known are {listing(sorted(allowed))}."
+                    f"{nearest(name, allowed)}",
+                )
+
+    def _column_fault(
+        self, place: str, column: str, source: str | None = None
+    ) -> Iterator[tuple[str, str]]:
+        try:
+            self.full_name(column, source)
+        except KeyError as fault:
+            yield place, str(fault.args[0])
+
+
+def _unknown_source(name: str, sources: set[str]) -> str:
+    return f"no source is named '{name}'; there are {listing(sorted(sources))}.{nearest(name, sources)}"

@@ -1,0 +1,178 @@
+"""Decode images and recordings safely: an allow-list of formats, limits before pixels, no silence.
+
+Every fault is an :class:`Undecodable` with a reason code, which becomes the reason in quarantine.
+"""
+
+import io
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps
+
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+MAX_IMAGE_PIXELS = 50_000_000
+
+Image.MAX_IMAGE_PIXELS = None  # the limit is checked here, before any pixel is decoded
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+class Undecodable(Exception):  # noqa: N818  (a verdict on a medium, not a fault of the program)
+    """A medium that cannot be used, with the reason code for quarantine."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        self.reason, self.detail = reason, detail
+        super().__init__(f"{reason}: {detail}")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A decoded recording.
+
+    Attributes:
+        samples: ``(n_samples,)`` float32, mono, nominally within -1 to 1.
+        rate_hz: Samples a second.
+        n_channels: Channels of the file, before they were mixed down.
+    """
+
+    samples: NDArray[np.float32]
+    rate_hz: int
+    n_channels: int
+
+    @property
+    def seconds(self) -> float:
+        """Length of the recording."""
+        return len(self.samples) / self.rate_hz
+
+
+def decode_image(content: bytes, max_pixels: int = MAX_IMAGE_PIXELS) -> Image.Image:
+    """Decode an image to 8-bit RGB, upright, on white where it is transparent.
+
+    Raises:
+        Undecodable: With one of ``empty_file``, ``not_an_image``, ``unsupported_format``,
+            ``too_many_pixels``, ``metadata_too_large``, ``truncated``, ``corrupt``, ``float_image``.
+    """
+    image = open_image(content, max_pixels)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # broken EXIF and ICC blocks do not touch the pixels
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except Undecodable:
+        raise
+    except (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError) as fault:
+        text = str(fault)
+        reason = "truncated" if "truncated" in text or "Truncated" in text else "corrupt"
+        raise Undecodable(reason, text) from None
+
+
+def open_image(content: bytes, max_pixels: int = MAX_IMAGE_PIXELS) -> Image.Image:
+    """Open an image and check its header; no pixel is decoded yet."""
+    if not content:
+        raise Undecodable("empty_file", "the file holds no bytes")
+    try:
+        image = Image.open(io.BytesIO(content), formats=IMAGE_FORMATS)
+    except ValueError as fault:
+        raise Undecodable("metadata_too_large", str(fault)) from None
+    except (OSError, SyntaxError, EOFError):
+        raise _unidentified(content) from None
+    if image.width * image.height > max_pixels:
+        raise Undecodable(
+            "too_many_pixels", f"{image.width} × {image.height}, more than {max_pixels:,} pixels"
+        )
+    return image
+
+
+def _unidentified(content: bytes) -> Undecodable:
+    head = content[:512].lstrip().lower()
+    if head.startswith((b"<!doctype html", b"<html")):
+        return Undecodable("not_an_image:html", "a web page, not an image")
+    known = {
+        b"<svg": "SVG",
+        b"<?xml": "SVG or XML",
+        b"%pdf": "PDF",
+        b"%!ps": "PostScript",
+        b"8bps": "Photoshop",
+    }
+    for magic, name in known.items():
+        if head.startswith(magic):
+            return Undecodable("unsupported_format", f"{name}; convert it to PNG or JPEG")
+    if content[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"):
+        return Undecodable("unsupported_format", "HEIC or AVIF; convert it to PNG or JPEG")
+    return Undecodable("not_an_image", f"first bytes {content[:8]!r} are of no known image format")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Convert any mode to RGB without the traps of ``convert``: 16 bits, floats, transparency."""
+    if image.mode == "F":
+        raise Undecodable("float_image", "floating-point pixels have no agreed range")
+    if image.mode.startswith("I"):
+        wide = np.asarray(image, dtype=np.int64)
+        if wide.min() < 0 or wide.max() > 65_535:
+            raise Undecodable("float_image", "pixels outside 0 to 65,535 have no agreed range")
+        image = Image.fromarray((wide // 257).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        background = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(background, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def decode_audio(content: bytes, max_seconds: float = 3600.0) -> Recording:
+    """Decode a recording to mono float32 at its own rate.
+
+    Raises:
+        Undecodable: With one of ``empty_file``, ``not_audio``, ``zero_length``, ``too_long``,
+            ``bad_sample_rate``, ``truncated``, ``non_finite``.
+    """
+    if not content:
+        raise Undecodable("empty_file", "the file holds no bytes")
+    try:
+        with soundfile.SoundFile(io.BytesIO(content)) as file:
+            _check_audio_header(file, content, max_seconds)
+            samples = file.read(dtype="float32", always_2d=True)
+            declared, rate_hz = file.frames, file.samplerate
+    except (soundfile.LibsndfileError, RuntimeError, TypeError) as fault:
+        reason = "truncated" if content[:4] == b"fLaC" else "not_audio"
+        raise Undecodable(reason, str(fault)) from None
+    if len(samples) < declared:
+        raise Undecodable("truncated", f"{len(samples):,} of {declared:,} frames are there")
+    if not np.isfinite(samples).all():
+        bad = int((~np.isfinite(samples)).sum())
+        raise Undecodable("non_finite", f"{bad:,} of {samples.size:,} samples are no number")
+    return Recording(_mono(samples), rate_hz, samples.shape[1])
+
+
+def _check_audio_header(file: Any, content: bytes, max_seconds: float) -> None:
+    if file.frames == 0:
+        raise Undecodable("zero_length", "a header without samples")
+    if not 1000 <= file.samplerate <= 192_000:
+        raise Undecodable("bad_sample_rate", f"{file.samplerate} Hz")
+    if file.frames / file.samplerate > max_seconds:
+        raise Undecodable("too_long", f"{file.frames / file.samplerate:,.0f} s")
+    if content[:4] == b"RIFF" and (missing := wav_bytes_missing(content)) > 0:
+        raise Undecodable("truncated", f"{missing:,} bytes of samples are missing")
+
+
+def wav_bytes_missing(content: bytes) -> int:
+    """Return how many bytes of the data chunk that a WAV header declares are not there."""
+    at = 12
+    while at + 8 <= len(content):
+        name, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
+        if name == b"data":
+            return max(0, size - (len(content) - at - 8))
+        at += 8 + size + size % 2
+    return 0
+
+
+def _mono(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mix channels down; take the first where they cancel each other out."""
+    if samples.shape[1] == 1:
+        return np.ascontiguousarray(samples[:, 0])
+    mixed = samples.mean(axis=1)
+    if np.square(mixed).mean() < 0.01 * np.square(samples).mean():
+        return np.ascontiguousarray(samples[:, 0])
+    return np.asarray(mixed, dtype=np.float32)

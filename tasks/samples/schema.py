@@ -1,0 +1,85 @@
+"""What the columns of a samples table mean, kept in the table's own metadata.
+
+A samples table has the columns named below, and each column of the joined sources under its full
+name ``source.column``. Image and audio columns hold media digests, with the path the user wrote in
+``source.column.path``.
+"""
+
+from typing import Literal
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from tasks.errors import DataError
+
+SAMPLE_ID = "sample_id"
+TARGET = "target"
+GROUP = "group"
+SPLIT = "split"
+PARENT_ID = "parent_id"
+RECIPE = "recipe"
+
+SPLITS = ("train", "validation", "test")
+
+Modality = Literal["text", "image", "audio", "tabular"]
+_METADATA_KEY = b"fuseline"
+
+
+class Contract(BaseModel):
+    """A frozen part of the schema."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TabularColumn(Contract):
+    """One column of the tabular input."""
+
+    name: str
+    kind: Literal["number", "category"]
+
+
+class InputSpec(Contract):
+    """One thing a model reads.
+
+    All numbers and categories of a sample are one input, named ``tabular``; every other input is
+    one column.
+    """
+
+    name: str
+    modality: Modality
+    columns: tuple[TabularColumn, ...] = ()
+    """For ``tabular``: its columns."""
+
+    column: str = ""
+    """For all others: the column, by its full name."""
+
+
+class SampleSchema(Contract):
+    """The inputs and the target of a samples table."""
+
+    inputs: tuple[InputSpec, ...]
+    target_column: str
+    target_kind: Literal["category", "number"]
+
+    def input(self, name: str) -> InputSpec:
+        """Return one input by name."""
+        return next(spec for spec in self.inputs if spec.name == name)
+
+    def attach(self, table: pa.Table) -> pa.Table:
+        """Return the table with this schema in its metadata."""
+        return table.replace_schema_metadata({_METADATA_KEY: self.model_dump_json().encode()})
+
+    @classmethod
+    def of(cls, table: pa.Table | pa.Schema) -> "SampleSchema":
+        """Read the schema from a table's metadata.
+
+        Raises:
+            DataError: The table is no samples table.
+        """
+        schema = table if isinstance(table, pa.Schema) else table.schema
+        raw = (schema.metadata or {}).get(_METADATA_KEY)
+        if raw is None:
+            raise DataError(
+                "not a samples table: its metadata names no inputs; run `dvc repro align`"
+            )
+        return cls.model_validate_json(raw)

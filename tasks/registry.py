@@ -11,7 +11,6 @@ from typing import Generic, TypeVar
 
 from tasks.errors import PipelineError, listing, nearest
 
-
 T = TypeVar("T")
 
 

@@ -23,7 +23,7 @@ class EncoderParams(Section):
 class FinetuneParams(Section):
     """The model, and how it is trained."""
 
-    encoders: dict[str, EncoderParams] = {}
+    encoders: dict[str, EncoderParams] = Field(default_factory=dict)
     """By input, or by modality for all inputs of it; the rest come from the pretrain stage."""
 
     train_encoders: TrainedPart = "all"

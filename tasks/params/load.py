@@ -97,8 +97,9 @@ def _worded(path: Path, raw: Any, error: Any) -> str:
             close = nearest(str(found), expected.replace("'", "").replace(" or ", ", ").split(", "))
             return f"{place}: {dotted}: expected {expected}, found {_kind(found)}.{close}"
         case "union_tag_invalid":
-            expected = error["ctx"]["expected_tags"]
-            return f"{place}: {dotted}: expected {error['ctx']['discriminator']} {expected}, found '{error['ctx']['tag']}'"
+            tags = error["ctx"]
+            expected = f"{tags['discriminator']} {tags['expected_tags']}"
+            return f"{place}: {dotted}: expected {expected}, found '{tags['tag']}'"
         case "union_tag_not_found":
             return f"{place}: {dotted}: the key {error['ctx']['discriminator']} is missing"
         case _:
@@ -107,7 +108,7 @@ def _worded(path: Path, raw: Any, error: Any) -> str:
 
 
 def _is_tag(raw: Any, loc: Sequence[Any], part: Any) -> bool:
-    """Tell whether a part of pydantic's path is the tag of a union, which the file does not show."""
+    """Tell whether a part of pydantic's path is a union's tag, which the file does not show."""
     node: Any = raw
     for step in loc:
         if step is part:
@@ -172,7 +173,12 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _kind(value: Any) -> str:
-    names = {dict: "a mapping", list: "a list", tuple: "a list", type(None): "nothing"}
+    names: dict[type, str] = {
+        dict: "a mapping",
+        list: "a list",
+        tuple: "a list",
+        type(None): "nothing",
+    }
     for kind, name in names.items():
         if isinstance(value, kind):
             return name

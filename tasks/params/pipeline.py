@@ -158,4 +158,5 @@ class Params(Section):
 
 
 def _unknown_source(name: str, sources: set[str]) -> str:
-    return f"no source is named '{name}'; there are {listing(sorted(sources))}.{nearest(name, sources)}"
+    known = listing(sorted(sources))
+    return f"no source is named '{name}'; there are {known}.{nearest(name, sources)}"

@@ -10,9 +10,9 @@ from tasks.params.section import Section
 class SplitFractions(Section):
     """How much of the samples each split should get."""
 
-    train: float = Field(0.7, gt=0, lt=1)
-    validation: float = Field(0.15, gt=0, lt=1)
-    test: float = Field(0.15, gt=0, lt=1)
+    train: float = Field(default=0.7, gt=0, lt=1)
+    validation: float = Field(default=0.15, gt=0, lt=1)
+    test: float = Field(default=0.15, gt=0, lt=1)
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> "SplitFractions":

@@ -53,7 +53,8 @@ def decode_image(content: bytes, max_pixels: int = MAX_IMAGE_PIXELS) -> Image.Im
 
     Raises:
         Undecodable: With one of ``empty_file``, ``not_an_image``, ``unsupported_format``,
-            ``too_many_pixels``, ``metadata_too_large``, ``truncated``, ``corrupt``, ``float_image``.
+            ``too_many_pixels``, ``metadata_too_large``, ``truncated``, ``corrupt``,
+            ``float_image``.
     """
     image = open_image(content, max_pixels)
     try:

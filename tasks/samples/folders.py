@@ -47,7 +47,7 @@ class StageFolders:
 
     @property
     def cache(self) -> Path:
-        """What can be thrown away at any time: decoded inputs, features, checkpoints of training."""
+        """What can be thrown away at any time: decoded inputs, features, training checkpoints."""
         return self.root / ".fuseline"
 
 

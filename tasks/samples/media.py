@@ -77,12 +77,14 @@ class MediaWriter:
         write_table(pa.table(arrays, schema=INDEX_SCHEMA), self._folder / INDEX)
 
     def _write_pack(self) -> None:
-        with pa.OSFile(str(self._folder / _pack_name(self._n_packs)), "wb") as file:
-            with pa.ipc.new_file(file, _PACK_SCHEMA) as writer:
-                for content in self._waiting:
-                    writer.write_batch(
-                        pa.record_batch([pa.array([content], pa.large_binary())], _PACK_SCHEMA)
-                    )
+        with (
+            pa.OSFile(str(self._folder / _pack_name(self._n_packs)), "wb") as file,
+            pa.ipc.new_file(file, _PACK_SCHEMA) as writer,
+        ):
+            for content in self._waiting:
+                writer.write_batch(
+                    pa.record_batch([pa.array([content], pa.large_binary())], _PACK_SCHEMA)
+                )
         self._n_packs += 1
         self._waiting, self._waiting_bytes = [], 0
 
@@ -102,7 +104,7 @@ class MediaStore:
                 strict=True,
             )
         }
-        self._suffix = dict(
+        self._suffix: dict[str, str] = dict(
             zip(index["digest"].to_pylist(), index["suffix"].to_pylist(), strict=True)
         )
         self._packs: dict[int, pa.ipc.RecordBatchFileReader] = {}
@@ -134,8 +136,8 @@ class MediaStore:
         content: bytes = self._reader(pack).get_batch(row).column(0)[0].as_py()
         if digest_of(content) != digest:
             raise DataError(
-                f"{self.folder / _pack_name(pack)}: medium {digest[:12]}… is not the bytes that were "
-                "collected (hash_mismatch); run `dvc repro --force collect`"
+                f"{self.folder / _pack_name(pack)}: medium {digest[:12]}… is not the bytes that "
+                "were collected (hash_mismatch); run `dvc repro --force collect`"
             )
         return content
 

@@ -1,7 +1,8 @@
 """The only code that knows how tables lie on disk: Parquet, typed, zstd, page checksums.
 
 Readers map the file and do not buffer it whole, so a table of any length streams in the memory of
-one batch; checksums are verified on the way, since Parquet otherwise reads a flipped bit in silence.
+one batch; checksums are verified on the way, since Parquet otherwise reads a flipped bit in
+silence.
 """
 
 import os

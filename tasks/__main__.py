@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from tasks.errors import PipelineError, listing, nearest
+from tasks.lock import TURN, is_alive, stage_turn
 from tasks.params import Params, load_params
 from tasks.samples.folders import stage_output, write_text
 from tasks.samples.report import StageReport
@@ -32,7 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     stop_with_parent()
     try:
-        run_stage(arguments[0], load_params(), Path.cwd())
+        params = load_params()
+        with stage_turn(Path.cwd(), say=lambda words: print(words, flush=True)):
+            run_stage(arguments[0], params, Path.cwd())
     except PipelineError as fault:
         print(f"{type(fault).__name__}: {fault}", file=sys.stderr, flush=True)
         return fault.exit_code
@@ -52,11 +55,14 @@ def run_stage(stage: str, params: Params, root: Path) -> StageReport:
 
 
 def stop_with_parent() -> None:
-    """End this process when the one that started it is gone: nobody would record its result."""
-    parent = os.getppid()
+    """End this process when what started it is gone: nobody would record its result.
+
+    What started it is its parent, and the run that it is part of where there is one.
+    """
+    parent, run = os.getppid(), os.environ.get(TURN)
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == parent and (run is None or is_alive(run)):
             time.sleep(0.5)
         print("the process that started this stage is gone; stopping", file=sys.stderr, flush=True)
         os._exit(143)

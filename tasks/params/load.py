@@ -22,7 +22,15 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     Raises:
         ParamsError: Every fault at once, each with its line, what was expected and what was found.
     """
-    raw = read_yaml(path)
+    return validate_params(read_yaml(path), path)
+
+
+def validate_params(raw: Any, path: Path) -> Params:
+    """Validate settings that were read by :func:`read_yaml` from ``path``, or changed since.
+
+    Raises:
+        ParamsError: Every fault at once, each with its line, what was expected and what was found.
+    """
     try:
         params = Params.model_validate(_plain(raw))
     except ValidationError as fault:

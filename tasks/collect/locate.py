@@ -1,0 +1,56 @@
+"""Find the sources before any work starts, and say what is there where one is not."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from tasks.collect.cells import BadCell
+from tasks.collect.media_files import resolve_inside
+from tasks.errors import SourceError, listing, nearest
+from tasks.params.collect import FolderSource, TableSource
+
+
+def require_root(root: Path) -> Path:
+    """Return the folder that holds the sources.
+
+    Raises:
+        SourceError: There is no such folder.
+    """
+    if not root.is_dir():
+        raise SourceError(
+            f"{root}: no such folder; collect.root must hold the sources "
+            "(`fuseline demo-data` writes the embedded data set)"
+        )
+    return root
+
+
+def require_sources(root: Path, sources: Sequence[TableSource | FolderSource]) -> None:
+    """Check that every source is where it is said to be.
+
+    Raises:
+        SourceError: Some are not; all of them are named.
+    """
+    faults = [fault for source in sources if (fault := _fault_of(root, source))]
+    if faults:
+        raise SourceError("\n".join(faults))
+
+
+def _fault_of(root: Path, source: TableSource | FolderSource) -> str:
+    path = root / source.path
+    try:
+        resolve_inside(Path(os.path.realpath(root)), source.path)
+    except BadCell as bad:
+        return f"source '{source.name}': {bad.reason}: {bad.detail}"
+    wanted = "file" if isinstance(source, TableSource) else "folder"
+    found = path.is_file() if isinstance(source, TableSource) else path.is_dir()
+    if not found:
+        parent = next(p for p in path.parents if p.is_dir())
+        there = sorted(entry.name for entry in parent.iterdir() if not entry.name.startswith("."))
+        beside = f"{parent} holds {listing(there)}" if there else f"{parent} is empty"
+        return (
+            f"source '{source.name}': there is no {wanted} {path}; {beside}."
+            f"{nearest(path.name, there)}"
+        )
+    if not os.access(path, os.R_OK):
+        return f"source '{source.name}': no permission to read {path}; grant it to this user"
+    return ""

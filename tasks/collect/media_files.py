@@ -1,0 +1,114 @@
+"""Read the files that records name: inside the root, plain files, each of them once."""
+
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from tasks.collect.cells import BadCell
+from tasks.collect.rows import excerpt
+from tasks.samples.media import MediaWriter
+
+MAX_MEDIUM_BYTES = 256 * 2**20
+
+
+@dataclass
+class MediaFiles:
+    """The files under one root, stored as they are asked for.
+
+    Attributes:
+        root: The folder that no path may lead out of.
+        writer: Where contents go.
+        n_bytes: Bytes of all that was stored.
+    """
+
+    root: Path
+    writer: MediaWriter
+    n_bytes: int = 0
+    _digests: set[str] = field(default_factory=set)
+    _known: dict[str, str | tuple[str, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.root = Path(os.path.realpath(self.root))
+
+    @property
+    def n_files(self) -> int:
+        """How many distinct contents were stored."""
+        return len(self._digests)
+
+    def collect(self, written: str) -> str:
+        """Store the file at a path as the user wrote it, and return its digest.
+
+        Raises:
+            BadCell: ``path_outside_root``, ``missing_file``, ``not_a_regular_file``,
+                ``unreadable_file``, ``too_large`` or ``changed_during_read``.
+        """
+        path = resolve_inside(self.root, written)
+        known = self._known.get(str(path))
+        if known is None:
+            try:
+                content = read_regular_file(path, written)
+                known = self.writer.add(content, path.suffix.lower())
+                if known not in self._digests:
+                    self._digests.add(known)
+                    self.n_bytes += len(content)
+            except BadCell as bad:
+                known = (bad.reason, bad.detail)
+            self._known[str(path)] = known
+        if isinstance(known, tuple):
+            raise BadCell(*known)
+        return known
+
+
+def resolve_inside(root: Path, written: str) -> Path:
+    """Return where a path leads, with its links followed.
+
+    Args:
+        root: The folder it must lie in, its own links followed.
+        written: The path as the user wrote it, relative to the root.
+
+    Raises:
+        BadCell: ``path_outside_root``.
+    """
+    parts = {*PurePosixPath(written).parts, *PureWindowsPath(written).parts}
+    path = Path(os.path.realpath(root / written)) if "\0" not in written else None
+    climbs = "\\" in written and (".." in parts or PureWindowsPath(written).drive != "")
+    if path is None or climbs or not path.is_relative_to(root):
+        raise BadCell(
+            "path_outside_root", f"{excerpt(written)} leads out of collect.root; move the file in"
+        )
+    return path
+
+
+def read_regular_file(path: Path, written: str, max_bytes: int = MAX_MEDIUM_BYTES) -> bytes:
+    """Read a plain file whole, without waiting on pipes or devices.
+
+    Raises:
+        BadCell: It is missing, no plain file, too large, or changed while it was being read.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except PermissionError:
+        raise BadCell("unreadable_file", f"no permission to read {excerpt(written)}") from None
+    except OSError as fault:
+        if os.path.lexists(path):
+            raise BadCell("not_a_regular_file", f"{excerpt(written)}: {fault.strerror}") from None
+        raise BadCell("missing_file", f"there is no file {excerpt(written)}") from None
+    with os.fdopen(handle, "rb") as file:
+        before = os.fstat(handle)
+        if not stat.S_ISREG(before.st_mode):
+            raise BadCell("not_a_regular_file", f"{excerpt(written)} is {_kind(before.st_mode)}")
+        if before.st_size > max_bytes:
+            raise BadCell("too_large", f"{before.st_size:,} bytes, more than {max_bytes:,}")
+        content = file.read()
+        after = os.fstat(handle)
+    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns) or len(
+        content
+    ) != before.st_size:
+        raise BadCell("changed_during_read", f"{excerpt(written)} changed while it was read")
+    return content
+
+
+def _kind(mode: int) -> str:
+    kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
+    return next((name for test, name in kinds if test(mode)), "a device")

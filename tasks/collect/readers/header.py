@@ -1,0 +1,56 @@
+"""Find the declared columns in the header of a table; what is not there is never guessed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tasks.errors import SourceError, listing, nearest
+from tasks.params.collect import TableSource
+
+_DELIMITERS = {";": "';'", "\t": "a tab", "|": "'|'", ",": "','"}
+
+
+def column_positions(
+    path: Path, source: TableSource, header: Sequence[str], delimiter: str | None = None
+) -> list[int]:
+    """Return where each declared column stands.
+
+    Raises:
+        SourceError: A declared column is missing, or stands there twice.
+    """
+    for column in source.columns:
+        if header.count(column) > 1:
+            raise SourceError(
+                f"{path}: column '{column}' stands in the header {header.count(column)} times "
+                "(duplicate_column); give each column a name of its own"
+            )
+    missing = [column for column in source.columns if column not in header]
+    if missing:
+        raise missing_column(path, missing[0], header, delimiter)
+    return [header.index(column) for column in source.columns]
+
+
+def missing_column(
+    path: Path, column: str, there: Sequence[str], delimiter: str | None = None
+) -> SourceError:
+    """Word the fault of a column that the table does not have."""
+    columns = "1 column" if len(there) == 1 else f"{len(there)} columns"
+    hint = nearest(column, there)
+    if delimiter is not None and len(there) == 1:
+        others = [d for d in _DELIMITERS if d != delimiter and d in there[0]]
+        if others:
+            written = "\\t" if others[0] == "\t" else others[0]
+            hint = f" {_DELIMITERS[others[0]]} seems to part the cells: write `delimiter: "
+            hint += f'"{written}"`.'
+    return SourceError(
+        f"{path}: missing column '{column}' (found {columns}: {listing(there)}).{hint}"
+    )
+
+
+def require_rows(path: Path, n_rows: int) -> None:
+    """Raise where a table holds no row.
+
+    Raises:
+        SourceError: There is none.
+    """
+    if n_rows == 0:
+        raise SourceError(f"{path}: no rows; expected a table with one record at least")

@@ -1,0 +1,71 @@
+"""What the collect stage found."""
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks.collect.records import Collected
+from tasks.collect.rows import Notes
+from tasks.params.collect import FolderSource, TableSource
+from tasks.samples.quarantine import reasons
+from tasks.samples.report import SetAsideExample, StageReport, examples
+
+
+class CollectedSource(BaseModel):
+    """What became of the rows of one source: collected = readable + quarantined."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    kind: str
+    path: str
+    collected: int
+    readable: int
+    quarantined: dict[str, int]
+    """By reason."""
+
+    nulls: dict[str, int]
+    """By column: readable records that have no value in it."""
+
+    blank_lines: int
+    ignored_files: int
+    unused_columns: tuple[str, ...]
+    examples: tuple[SetAsideExample, ...]
+
+    @classmethod
+    def describe(
+        cls, source: TableSource | FolderSource, collected: Collected, notes: Notes
+    ) -> "CollectedSource":
+        """Describe what became of a source."""
+        return cls(
+            name=source.name,
+            kind=source.kind,
+            path=source.path,
+            collected=collected.n_rows,
+            readable=collected.n_readable,
+            quarantined=reasons(collected.set_aside),
+            nulls=dict(collected.nulls),
+            blank_lines=notes.blank_lines,
+            ignored_files=notes.ignored_files,
+            unused_columns=notes.unused_columns[:50],
+            examples=examples(collected.set_aside),
+        )
+
+
+class CollectReport(StageReport):
+    """What became of every source."""
+
+    sources: tuple[CollectedSource, ...]
+    media_files: int
+    """Distinct media, by their content."""
+
+    media_bytes: int
+
+    def lines(self) -> list[str]:
+        """Return a line for each source and one for the media."""
+        return [
+            *(
+                f"{s.name}: {s.collected:,} records, {s.readable:,} readable"
+                + "".join(f", {count:,} {reason}" for reason, count in s.quarantined.items())
+                for s in self.sources
+            ),
+            f"{self.media_files:,} distinct media files, {self.media_bytes / 2**20:,.1f} MiB",
+        ]

@@ -1,0 +1,78 @@
+"""A row as its source holds it, before anything is understood of it."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from tasks.params.collect import FolderSource, TableSource
+from tasks.registry import Registry
+
+
+class Fault(NamedTuple):
+    """Why a row cannot be used."""
+
+    reason: str
+    detail: str
+    column: str = ""
+
+
+class RawRow(NamedTuple):
+    """One row of a source.
+
+    Attributes:
+        file: The file it stands in, relative to ``collect.root``.
+        row: Its number in that file, counted from 1 without the header; 0 where a file is one.
+        cells: The declared columns, in the order they are declared; none where there is a fault.
+        raw: The row as it stands in the file, without its line end; bytes where it is no text.
+        fault: Why it cannot be used, where that is known already.
+        name: The record's name, where the kind of source gives it one.
+    """
+
+    file: str
+    row: int
+    cells: Sequence[str | None]
+    raw: str | bytes
+    fault: Fault | None = None
+    name: str | None = None
+
+
+@dataclass
+class Notes:
+    """What a reader saw that is no row."""
+
+    blank_lines: int = 0
+    ignored_files: int = 0
+    unused_columns: tuple[str, ...] = ()
+
+    def clear(self) -> None:
+        """Forget it all, since the source is about to be read from its start."""
+        self.blank_lines, self.ignored_files, self.unused_columns = 0, 0, ()
+
+
+Reader = Callable[[TableSource, Path, str, Notes], Iterator[RawRow]]
+"""Reads the file of a table source: source, path, its name relative to the root, notes to fill."""
+
+SourceReader = Callable[[TableSource | FolderSource, Path, Notes], Iterator[RawRow]]
+"""Reads a source of one kind under ``collect.root``."""
+
+table_formats: Registry[Reader] = Registry("table format")
+"""By the ending of the file, without its dot."""
+
+source_kinds: Registry[SourceReader] = Registry("source kind")
+
+
+def digest_of_row(raw: str | bytes) -> str:
+    """Return the SHA-256 of a row as it stands in the file."""
+    content = raw if isinstance(raw, bytes) else raw.encode("utf-8", "surrogatepass")
+    return hashlib.sha256(content).hexdigest()
+
+
+def excerpt(text: str, most: int = 120) -> str:
+    r"""Quote a piece of a file for a message, cut and without control characters.
+
+    >>> excerpt("a\tb")
+    "'a\\tb'"
+    """
+    return repr(text if len(text) <= most else text[:most] + "…")

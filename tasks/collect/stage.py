@@ -1,0 +1,78 @@
+"""Collect: read every source into typed records, and each distinct media file once.
+
+Reads   the sources under ``collect.root``
+Writes  data/collect/records/<source>.parquet   readable records, in the order of the source
+        data/collect/media/                     the media they name, by content digest
+        data/collect/quarantine.parquet         every other record, with its place and reason
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks.collect import folder_source, tables  # noqa: F401  (imported for what they register)
+from tasks.collect.locate import require_root, require_sources
+from tasks.collect.media_files import MediaFiles
+from tasks.collect.records import Collected, write_records
+from tasks.collect.report import CollectedSource, CollectReport
+from tasks.collect.rows import Notes, RawRow, source_kinds
+from tasks.errors import DataError
+from tasks.params import Params
+from tasks.params.collect import FolderSource, TableSource
+from tasks.samples.folders import StageFolders
+from tasks.samples.media import MediaWriter
+from tasks.samples.progress import progress
+from tasks.samples.quarantine import SetAside, reasons, require_few, write_quarantine
+
+READS: tuple[str, ...] = ()
+
+
+def run(params: Params, folders: StageFolders) -> CollectReport:
+    """Read all sources; every row becomes a record or stands in quarantine."""
+    root = require_root(folders.root / params.collect.root)
+    require_sources(root, params.collect.sources)
+    described: list[CollectedSource] = []
+    set_aside: list[SetAside] = []
+    with MediaWriter(folders.output / "media") as writer:
+        media = MediaFiles(root, writer)
+        for source in params.collect.sources:
+            collected, notes = collect_source(source, root, media, folders.output)
+            require_whole(source.name, collected, params.project.max_bad_fraction)
+            described.append(CollectedSource.describe(source, collected, notes))
+            set_aside.extend(collected.set_aside)
+    write_quarantine(set_aside, folders.output)
+    return CollectReport(
+        sources=tuple(described), media_files=media.n_files, media_bytes=media.n_bytes
+    )
+
+
+def collect_source(
+    source: TableSource | FolderSource, root: Path, media: MediaFiles, output: Path
+) -> tuple[Collected, Notes]:
+    """Read one source into its table of records."""
+    read = source_kinds.get(source.kind)
+    notes = Notes()
+
+    def read_rows() -> Iterator[RawRow]:
+        notes.clear()  # the source is read again where names repeat
+        return read(source, root, notes)
+
+    path = output / "records" / f"{source.name}.parquet"
+    with progress(f"reading {source.name}") as advance:
+        collected = write_records(source, read_rows, media, path, advance)
+    return collected, notes
+
+
+def require_whole(name: str, collected: Collected, max_bad_fraction: float) -> None:
+    """Check that no row was lost and not too many were set aside.
+
+    Raises:
+        DataError: A row is neither readable nor set aside, or too many are.
+    """
+    n_aside = len(collected.set_aside)
+    if collected.n_rows != collected.n_readable + n_aside:
+        raise DataError(
+            f"source '{name}': {collected.n_rows:,} rows were read, but {collected.n_readable:,} "
+            f"are readable and {n_aside:,} set aside; the file seems to change, collect it again"
+        )
+    bad = [record for record in collected.set_aside if record.reason != "duplicate_id"]
+    require_few(len(bad), collected.n_rows, max_bad_fraction, f"source '{name}'", reasons(bad))

@@ -16,8 +16,15 @@ class EncoderParams(Section):
     """``pretrain``: the encoder made by the pretrain stage. A folder in the transformers layout.
     ``hub:NAME@REVISION``: a model of the Hugging Face hub, the only form that uses the network."""
 
+    image_size_pixels: int | None = Field(None, ge=8)
+    """For an image encoder: the side of the pictures it reads; its own where null. Smaller is
+    faster, and enough for small pictures."""
+
     train: TrainedPart | None = None
     """What of it is trained; as ``finetune.train_encoders`` where nothing is said."""
+
+
+_FROM_PRETRAIN = EncoderParams.model_validate({})
 
 
 class FinetuneParams(Section):
@@ -54,3 +61,11 @@ class FinetuneParams(Section):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
+
+    def encoder_of(self, input_name: str, modality: str) -> EncoderParams:
+        """Return the encoder that an input gets: by its own name, else by its modality."""
+        return self.encoders.get(input_name) or self.encoders.get(modality) or _FROM_PRETRAIN
+
+    def trained_part(self, input_name: str, modality: str) -> TrainedPart:
+        """Return what of an input's encoder is trained."""
+        return self.encoder_of(input_name, modality).train or self.train_encoders

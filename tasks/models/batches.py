@@ -1,0 +1,94 @@
+"""Batches in which samples that share an input sit together, so that it is encoded once."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tasks.models.prepared import PreparedInput
+from tasks.models.processors.base import Processor, as_tensor
+
+Batch = dict[str, dict[str, torch.Tensor]]
+
+
+class SharedInputBatches:
+    """Batches of sample rows in an order fixed by seed and epoch.
+
+    The distinct values of the shared input are shuffled, then the samples of each; samples that
+    lack it are spread among them. Without a shared input it is a plain shuffle.
+    """
+
+    def __init__(
+        self, rows: NDArray[np.int64], shared: NDArray[np.int64] | None, batch_size: int, seed: int
+    ) -> None:
+        self.rows = rows
+        self.batch_size = batch_size
+        self.drop_last = False
+        self._shared = shared
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order is given next."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = self.rows[self._order()]
+        for start in range(0, len(order), self.batch_size):
+            yield order[start : start + self.batch_size].tolist()
+
+    def _order(self) -> NDArray[np.int64]:
+        generator = np.random.default_rng([self._seed, self._epoch])
+        within = generator.random(len(self.rows))
+        if self._shared is None:
+            return np.argsort(within, kind="stable")
+        values = self._shared[self.rows]
+        rank = generator.random(int(values.max(initial=0)) + 1)
+        return np.lexsort((within, np.where(values >= 0, rank[values], within)))
+
+
+def shared_input(
+    prepared: Mapping[str, PreparedInput], trained: Mapping[str, bool], rows: NDArray[np.int64]
+) -> str | None:
+    """Return the input to build batches around: the trained one that most samples share.
+
+    An input whose encoder is frozen costs nothing a second time; one that no two samples share
+    gains nothing.
+    """
+    gains = {
+        name: (len(rows) / max(1, len(np.unique(p.index[rows]))), p.distinct[:1].size)
+        for name, p in prepared.items()
+        if trained[name] and not p.encoded and p.n_distinct
+    }
+    worth = {name: ratio * size for name, (ratio, size) in gains.items() if ratio > 1.5}
+    return max(worth, key=lambda name: worth[name]) if worth else None
+
+
+def collate(
+    rows: Sequence[int] | NDArray[np.int64],
+    prepared: Mapping[str, PreparedInput],
+    processors: Mapping[str, Processor],
+    device: torch.device,
+) -> Batch:
+    """Return what :class:`FusionModel` takes for some samples."""
+    at = np.asarray(rows, dtype=np.int64)
+    batch: Batch = {}
+    for name, p in prepared.items():
+        index = p.index[at]
+        present = index >= 0
+        distinct, inverse = np.unique(index[present], return_inverse=True)
+        batch[name] = {
+            "present": as_tensor(present, device),
+            "index": as_tensor(inverse.astype(np.int64), device),
+        }
+        if len(distinct):
+            values = p.distinct[distinct]
+            if p.encoded:
+                batch[name]["features"] = as_tensor(values, device).to(torch.float32)
+            else:
+                batch[name]["values"] = processors[name].tensor(values, device)
+    return batch

@@ -65,7 +65,7 @@ def run(params: Params, folders: StageFolders) -> AlignReport:
     base = records[align.base]
     require_distinct_ids(base, align.base)
 
-    joined = [match_sources(join, align.base, records) for join in joins]
+    joined = [match_sources(params, join, records) for join in joins]
     matches, pairs = [match for match, _ in joined], tuple(pair for _, pair in joined)
     rows = carry_to_base(align.base, base.num_rows, joins, matches)
 
@@ -96,10 +96,11 @@ def run(params: Params, folders: StageFolders) -> AlignReport:
     return describe(params, schema, records, rows, verdicts, pairs)
 
 
-def match_sources(join: Join, base: str, records: Records) -> tuple[Match, PairReport]:
+def match_sources(params: Params, join: Join, records: Records) -> tuple[Match, PairReport]:
     """Match the records of a join's two sources and say what came of it."""
-    left, right = join.left or base, join.right
-    left_on, right_on = join.left_on, join.right_on or join.left_on
+    left, right = join.left or params.align.base, join.right
+    left_on = column_of(params, join.left_on, left)
+    right_on = column_of(params, join.right_on or join.left_on, right)
     if isinstance(join, KeyJoin):
         require_same_type(
             left, left_on, records[left][left_on], right, right_on, records[right][right_on]
@@ -129,6 +130,20 @@ def match_sources(join: Join, base: str, records: Records) -> tuple[Match, PairR
     )
     found = describe_times(join, left_times, right_times, corrected, match, clock, applied)
     return match, describe_pair(join, left, left_on, right_on, match, found)
+
+
+def column_of(params: Params, column: str, source: str) -> str:
+    """Return the short name of a join's column, which may have been named in full.
+
+    Raises:
+        ParamsError: The full name is that of another source.
+    """
+    owner, short = params.full_name(column, source).split(".", 1)
+    if owner != source:
+        raise ParamsError(
+            [f"align.joins: '{column}' is not a column of '{source}'; name one that is"]
+        )
+    return short
 
 
 def _key_column(records: pa.Table, source: str, column: str) -> KeyColumn:

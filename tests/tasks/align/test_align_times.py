@@ -98,9 +98,7 @@ def test_row_order_is_irrelevant(data, left, right, one_to_one):
         lefts[of_left], rights[of_right], 5, "nearest", one_to_one, of_left, of_right
     )
     expected = {i: j for i, j in enumerate(plain.partner.tolist()) if j != NOBODY}
-    found = {
-        int(of_left[i]): int(of_right[j]) for i, j in enumerate(moved.partner) if j != NOBODY
-    }
+    found = {int(of_left[i]): int(of_right[j]) for i, j in enumerate(moved.partner) if j != NOBODY}
     assert found == expected
     assert plain.left[of_left].tolist() == moved.left.tolist()
     assert plain.right[of_right].tolist() == moved.right.tolist()

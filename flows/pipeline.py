@@ -8,9 +8,9 @@ from typing import Any
 from prefect import allow_failure, flow, get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, wait
-from prefect.states import Completed, Failed
 from prefect.runtime import flow_run
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.states import Completed, Failed
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.child import Children
 from flows.dag import Dag
@@ -24,7 +24,7 @@ from tasks.params import load_params
 SIDE_BY_SIDE = 2
 """Stages that run at once where the DAG lets them; each is a process of its own."""
 
-THREADS: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=SIDE_BY_SIDE)
+THREADS: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=SIDE_BY_SIDE)
 
 
 def project_name() -> str:

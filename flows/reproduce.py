@@ -63,14 +63,12 @@ class Reproducer:
     def dvc(self, arguments: Sequence[str], say: Callable[[str], object]) -> Ended:
         """Run a DVC command; where another one is in its way, wait for that and try again."""
 
-        def say_all_but_advice(line: str) -> None:
+        def say_news(line: str) -> None:
             if not ADVICE.match(line):
                 say(line)
 
         while True:
-            ended = self._children.run(
-                [sys.executable, "-m", "dvc", *arguments], say_all_but_advice
-            )
+            ended = self._children.run([sys.executable, "-m", "dvc", *arguments], say_news)
             if ended.code == 0 or not is_busy(ended):
                 return ended
             self._wait_for(blockers_of(ended), say)

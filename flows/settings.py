@@ -61,10 +61,10 @@ def settings(source: Path, assignments: Sequence[str] = (), whole: bool = True) 
 
 
 def with_sections(text: str, names: Sequence[str]) -> str:
-    """Append empty sections, which take every default, to a settings file.
+    r"""Append empty sections, which take every default, to a settings file.
 
     >>> with_sections("collect: {root: data}", ["clean", "split"])
-    'collect: {root: data}\\nclean: {}\\nsplit: {}\\n'
+    'collect: {root: data}\nclean: {}\nsplit: {}\n'
     """
     if not names:
         return text
@@ -120,9 +120,9 @@ def dumped(raw: Any) -> str:
 
 
 def adopt(root: Path, text: str) -> Path | None:
-    """Make settings the project's own; return where the former ones are kept, if they would be lost.
+    """Make settings the project's own; return where the former ones are kept, or None.
 
-    They would be where params.yaml differs both from the new settings and from what git holds.
+    They are kept where they would be lost: params.yaml differs from what git holds.
     """
     path = root / PARAMS
     former = path.read_text(encoding="utf-8-sig") if path.is_file() else None
@@ -130,9 +130,9 @@ def adopt(root: Path, text: str) -> Path | None:
         return None
     kept = None
     if former is not None and not is_committed(root, PARAMS):
-        kept = root / BEFORE
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, kept)
+        kept = BEFORE
+        (root / kept).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, root / kept)
     write_text(path, text)
     return kept
 

@@ -1,17 +1,18 @@
 """MLflow's pages for one project: served on this machine only, lightly, in the classic view."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from flows.child import end_tree
 from tasks.tracking.environment import runs_address, tracking_environment
 from tasks.tracking.store import experiment_id
 
 HOST = "127.0.0.1"
+SHUTDOWN_SECONDS = 10.0
 
 
 def serve_ui(root: Path, project_name: str, port: int, say: Callable[[str], object]) -> int:
@@ -38,18 +39,7 @@ def serve_ui(root: Path, project_name: str, port: int, say: Callable[[str], obje
     except KeyboardInterrupt:
         return 0
     finally:
-        end_server(server)
-
-
-def end_server(server: "subprocess.Popen[bytes]") -> None:
-    """End the server and its worker."""
-    if server.poll() is None:
-        os.killpg(server.pid, signal.SIGTERM)
-        try:
-            server.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
+        end_tree(server, SHUTDOWN_SECONDS)
 
 
 def free_port(wanted: int) -> int:

@@ -1,0 +1,213 @@
+"""What the stages before said of the data, put into tables that a person can read.
+
+Each stage owns the fields of its report, so nothing here depends on one: scalars become pairs,
+lists of records become tables, whatever they are called.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.errors import DataError
+from tasks.evaluate.wording import short
+from tasks.samples.folders import StageFolders
+
+STAGES = {
+    "collect": "Every source was read into records, each distinct media file once.",
+    "clean": "Records that are unreadable, incomplete or there twice were set aside.",
+    "align": "The sources were joined, by key and by time, into one row per sample.",
+    "split": "Each sample was put into train, validation or test; no group is torn apart.",
+    "augment": "Changed copies were added to train; validation and test stay as they were.",
+    "pretrain": "Small encoders were made from the training inputs alone, without labels.",
+}
+MOST_ROWS = 25
+MOST_WORDS = 12
+MOST_COLUMNS = 9
+MOST_PAIRS_IN_CELL = 8
+_NOTHING = ("", "–", "0", "no")
+CELL_CHARACTERS = 90
+
+
+@dataclass(frozen=True)
+class Block:
+    """A table.
+
+    Attributes:
+        title: What it is about; "" for the stage as a whole.
+        header: Names of its columns; () for pairs of a name and a value.
+        rows: Its cells.
+        left_out: Rows that are not shown.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    left_out: int = 0
+
+
+@dataclass(frozen=True)
+class StageStory:
+    """What one stage did to the data.
+
+    Attributes:
+        name: Of the stage.
+        promise: What it is for.
+        counts: Its numbers of records, the first things to look at.
+        notices: What it warns of.
+        blocks: All else it said.
+    """
+
+    name: str
+    promise: str
+    counts: tuple[tuple[str, str], ...]
+    notices: tuple[str, ...]
+    blocks: tuple[Block, ...]
+
+
+def read_reports(folders: StageFolders) -> dict[str, dict[str, Any]]:
+    """Read what earlier stages said; a stage that left no report is not there.
+
+    Raises:
+        DataError: A report is damaged.
+    """
+    reports = {}
+    for stage in (*STAGES, "finetune"):
+        path = folders.reports / f"{stage}.json"
+        if not path.is_file():
+            continue
+        try:
+            said = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as fault:
+            raise DataError(
+                f"{path}: expected the report of stage {stage}, found no JSON ({fault}); "
+                f"run `dvc repro --force {stage}`"
+            ) from None
+        if isinstance(said, dict):
+            reports[stage] = said
+    return reports
+
+
+def story_of(stage: str, said: Mapping[str, Any]) -> StageStory:
+    """Return what one stage said, as tables."""
+    counts = {k: v for k, v in said.items() if type(v) is int}
+    notices = [n for k in ("notices", "warnings") for n in said.get(k) or () if isinstance(n, str)]
+    rest = {k: v for k, v in said.items() if k not in counts and k not in ("notices", "warnings")}
+    return StageStory(
+        name=stage,
+        promise=STAGES.get(stage, ""),
+        counts=tuple((readable(k), f"{v:,}") for k, v in counts.items()),
+        notices=tuple(short(n, 300) for n in notices),
+        blocks=tuple(blocks_of(rest)),
+    )
+
+
+def readable(key: str) -> str:
+    """Write a field's name as words.
+
+    >>> readable("n_rows_reused"), readable("quarantine_reasons")
+    ('rows reused', 'quarantine reasons')
+    """
+    return short(str(key).removeprefix("n_").replace("_", " "))
+
+
+def blocks_of(said: Mapping[str, Any], title: str = "") -> list[Block]:
+    """Return a mapping of anything as tables: its scalars first, then what is nested in it."""
+    scalars = [(readable(k), cell(v)) for k, v in said.items() if _is_plain(v)]
+    blocks = [_block(title, (), scalars)] if scalars else []
+    for key, value in said.items():
+        if not _is_plain(value):
+            blocks += _nested(f"{title} · {readable(key)}" if title else readable(key), value)
+    return blocks
+
+
+def _nested(title: str, value: Any) -> list[Block]:
+    if isinstance(value, Mapping):
+        if _is_histogram(value):
+            return []
+        if value and all(isinstance(v, Mapping) for v in value.values()):
+            return _table(title, [{"": k, **v} for k, v in value.items()])
+        return blocks_of(value, title)
+    records = [v for v in value if isinstance(v, Mapping)]
+    if len(records) == len(value):
+        return _table(title, records)
+    return [_block(title, (), [("", cell(v)) for v in value])]
+
+
+def _table(title: str, records: Sequence[Mapping[str, Any]]) -> list[Block]:
+    """Return records as one table, without columns that say nothing, and what is nested in each.
+
+    A single record, or one of many fields, reads better as pairs.
+    """
+    names = dict.fromkeys(k for r in records for k in r)
+    fitting = [c for c in names if all(_fits_a_cell(r[c]) for r in records if c in r)]
+    columns = [c for c in fitting if any(cell(r.get(c)) not in _NOTHING for r in records)]
+    blocks = []
+    if len(records) == 1 or len(columns) > MOST_COLUMNS:
+        for i, record in enumerate(records):
+            own = f"{title} · {_name(record) or i + 1}" if len(records) > 1 else title
+            blocks += blocks_of({k: v for k, v in record.items() if k != ""}, own)
+        return blocks
+    rows = [tuple(cell(r[c]) if c in r else "" for c in columns) for r in records]
+    blocks = [_block(title, tuple(readable(c) for c in columns), rows)] if columns else []
+    for record in records:
+        inner = {k: v for k, v in record.items() if k not in fitting}
+        blocks += blocks_of(inner, f"{title} · {_name(record)}") if inner else []
+    return blocks
+
+
+def _name(record: Mapping[str, Any]) -> str:
+    if "left" in record and "right" in record:
+        return short(f"{record['left']} with {record['right']}")
+    return short(str(record.get("") or record.get("name") or record.get("source") or ""))
+
+
+def _block(title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Block:
+    kept = tuple(rows[:MOST_ROWS])
+    return Block(title, header, kept, len(rows) - len(kept))
+
+
+def _is_histogram(value: Mapping[str, Any]) -> bool:
+    return "edges" in value and "counts" in value
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether a value fits into a cell: a scalar, a short list, or nothing at all."""
+    if isinstance(value, Mapping | list | tuple) and not value:
+        return True
+    if isinstance(value, list | tuple):
+        return all(not isinstance(v, Mapping | list | tuple) for v in value) and (
+            len(value) <= MOST_WORDS or all(isinstance(v, int | float) for v in value)
+        )
+    return not isinstance(value, Mapping)
+
+
+def _fits_a_cell(value: Any) -> bool:
+    """Tell whether a value fits into a cell of a table: also a few counts by name."""
+    if isinstance(value, Mapping):
+        return len(value) <= MOST_PAIRS_IN_CELL and all(
+            isinstance(v, int | float | str) for v in value.values()
+        )
+    return _is_plain(value)
+
+
+def cell(value: Any) -> str:
+    """Write any value into a cell.
+
+    >>> cell(True), cell(None), cell(1234), cell(0.123456), cell(["a", "b"]), cell({"a_b": 2})
+    ('yes', '–', '1,234', '0.1235', 'a, b', 'a_b 2')
+    """
+    if value is None or (isinstance(value, Mapping | list | tuple) and not value):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{short(str(k))} {cell(v)}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        shown = ", ".join(cell(v) for v in value[:MOST_WORDS])
+        return shown if len(value) <= MOST_WORDS else f"{shown} and {len(value) - MOST_WORDS} more"
+    return short(str(value), CELL_CHARACTERS)

@@ -1,0 +1,171 @@
+"""reports/report.html: one page that tells the whole story, and needs nothing but itself."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from tasks.evaluate.evaluation import Evaluation
+from tasks.evaluate.gallery import Exhibit
+from tasks.evaluate.intervals import Estimate
+from tasks.evaluate.lineage import STAGES, Block, StageStory, blocks_of, story_of
+from tasks.evaluate.plots import Chart, for_page
+from tasks.evaluate.wording import (
+    harmless,
+    headline,
+    interval,
+    level,
+    number,
+    short,
+    verdict,
+    with_interval,
+)
+from tasks.params import Params
+
+TEMPLATE = "report.html.jinja"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A figure of the head of the page."""
+
+    label: str
+    value: str
+    beneath: str
+
+
+def report_page(
+    evaluation: Evaluation,
+    params: Params,
+    charts: Sequence[Chart],
+    gallery: Sequence[Exhibit],
+    reports: Mapping[str, Mapping[str, Any]],
+    digests: Mapping[str, str],
+) -> str:
+    """Return the page.
+
+    Args:
+        evaluation: What was measured.
+        params: Name of the project, and how it was measured.
+        charts: What was drawn.
+        gallery: The worst mistakes.
+        reports: What earlier stages said, by stage.
+        digests: SHA-256 of the folders the model and its data are in, by name.
+    """
+    finetuned = reports.get("finetune")
+    template = _environment().get_template(TEMPLATE)
+    return template.render(
+        project=params.project.name,
+        evaluation=evaluation,
+        headline=headline(evaluation),
+        verdict=verdict(evaluation),
+        standing=standing(evaluation),
+        tiles=_tiles(evaluation),
+        charts={c.name: c for c in charts},
+        time_charts=[c for c in charts if c.name.startswith("time_difference")],
+        metric_rows=_metric_rows(evaluation),
+        stories=_stories(reports),
+        learning=story_of("finetune", finetuned) if finetuned else None,
+        gallery=gallery,
+        settings=_settings(params),
+        digests=digests,
+        sure=level(evaluation.confidence),
+    )
+
+
+def standing(evaluation: Evaluation) -> str:
+    """Return ``good`` where the model beats its floors, else ``poor`` or ``unknown``."""
+    if evaluation.lead is None or evaluation.lead.value is None:
+        return "unknown"
+    return "good" if evaluation.lead.beyond_chance else "poor"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(_template_text),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_clean,
+    )
+    environment.filters |= {
+        "inline": lambda chart: Markup(for_page(chart.svg)),  # noqa: S704  (drawn here, escaped there)
+        "with_interval": with_interval,
+        "short": short,
+    }
+    return environment
+
+
+def _template_text(name: str) -> str:
+    return (files("tasks.evaluate") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _clean(value: Any) -> Any:
+    """Take invisible commands out of every text the page shows; Jinja escapes it afterwards."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return harmless(value)
+    return value
+
+
+def _tiles(evaluation: Evaluation) -> list[Tile]:
+    test, primary = evaluation.test, evaluation.primary
+    estimate = test.estimates[primary.name]
+    tiles = [Tile(f"{primary.label} on test", number(estimate.value, primary.name),
+                  _between(estimate, primary.name))]  # fmt: skip
+    best, lead = evaluation.best_floor, evaluation.lead
+    if best is not None and lead is not None and lead.value is not None:
+        value = number(best.estimate.value, primary.name)
+        tiles.append(Tile("Best trivial model", value, short(best.floor.label)))
+        tiles.append(_lead_tile(evaluation, lead))
+    groups = "each on its own" if test.n == test.n_groups else f"in {test.n_groups:,} groups"
+    tiles.append(Tile("Test samples", f"{test.n:,}", groups if test.n else "none"))
+    return tiles
+
+
+def _lead_tile(evaluation: Evaluation, lead: Estimate) -> Tile:
+    assert lead.value is not None
+    if evaluation.objective == "regression":
+        return Tile("Lead", number(lead.value), _between(lead, "rmse"))
+    ends = ""
+    if lead.low is not None and lead.high is not None:
+        ends = f"{100 * lead.low:+.1f} to {100 * lead.high:+.1f}"
+    return Tile("Lead in points", f"{100 * lead.value:+.1f}", ends)
+
+
+def _between(estimate: Estimate, metric: str) -> str:
+    return interval(estimate, metric) or estimate.undefined
+
+
+def _metric_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
+    return [
+        {
+            "label": metric.label,
+            "better": "" if metric.higher_is_better else "lower is better",
+            "cells": [
+                {
+                    "value": number(estimate.value, metric.name),
+                    "interval": interval(estimate, metric.name),
+                    "undefined": estimate.undefined,
+                }
+                for estimate in (
+                    evaluation.splits[split].estimates[metric.name]
+                    for split in ("test", "validation", "train")
+                )
+            ],
+        }
+        for metric in evaluation.metrics
+    ]
+
+
+def _stories(reports: Mapping[str, Mapping[str, Any]]) -> list[StageStory]:
+    return [story_of(stage, reports[stage]) for stage in STAGES if stage in reports]
+
+
+def _settings(params: Params) -> list[Block]:
+    return blocks_of(
+        {"project": params.project.model_dump(), "evaluate": params.evaluate.model_dump()}
+    )

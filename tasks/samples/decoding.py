@@ -4,6 +4,8 @@ Every fault is an :class:`Undecodable` with a reason code, which becomes the rea
 """
 
 import io
+import os
+import struct
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +13,32 @@ from typing import Any
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageFile
 
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 MAX_IMAGE_PIXELS = 50_000_000
+
+_DECODER_FAULTS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    struct.error,
+)
+"""What Pillow raises where the bytes of an image are not as they should be."""
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns an image of each EXIF orientation upright."""
 
 Image.MAX_IMAGE_PIXELS = None  # the limit is checked here, before any pixel is decoded
 ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -61,10 +85,18 @@ def decode_image(content: bytes, max_pixels: int = MAX_IMAGE_PIXELS) -> Image.Im
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # broken EXIF and ICC blocks do not touch the pixels
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            return _to_rgb(_upright(image))
     except Undecodable:
         raise
-    except (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError) as fault:
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        KeyError,
+        IndexError,
+        struct.error,
+    ) as fault:
         text = str(fault)
         reason = "truncated" if "truncated" in text or "Truncated" in text else "corrupt"
         raise Undecodable(reason, text) from None
@@ -106,6 +138,16 @@ def _unidentified(content: bytes) -> Undecodable:
     return Undecodable("not_an_image", f"first bytes {content[:8]!r} are of no known image format")
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn an image as its EXIF block says; where that is broken, the pixels are as they are."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except _DECODER_FAULTS:
+        return image
+    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     """Convert any mode to RGB without the traps of ``convert``: 16 bits, floats, transparency."""
     if image.mode == "F":
@@ -132,13 +174,13 @@ def decode_audio(content: bytes, max_seconds: float = 3600.0) -> Recording:
     if not content:
         raise Undecodable("empty_file", "the file holds no bytes")
     try:
-        with soundfile.SoundFile(io.BytesIO(content)) as file:
+        with soundfile.SoundFile(_Bytes(content)) as file:
             _check_audio_header(file, content, max_seconds)
             samples = file.read(dtype="float32", always_2d=True)
             declared, rate_hz = file.frames, file.samplerate
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as fault:
         reason = "truncated" if content[:4] == b"fLaC" else "not_audio"
-        raise Undecodable(reason, str(fault)) from None
+        raise Undecodable(reason, getattr(fault, "error_string", str(fault))) from None
     if len(samples) < declared:
         raise Undecodable("truncated", f"{len(samples):,} of {declared:,} frames are there")
     if not np.isfinite(samples).all():
@@ -147,15 +189,43 @@ def decode_audio(content: bytes, max_seconds: float = 3600.0) -> Recording:
     return Recording(_mono(samples), rate_hz, samples.shape[1])
 
 
+class _Bytes(io.BytesIO):
+    """Bytes whose reader may ask for places before the start, as that of a broken file does."""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Go to a place; to the start where it lies before that."""
+        return super().seek(max(0, offset) if whence == os.SEEK_SET else offset, whence)
+
+
 def _check_audio_header(file: Any, content: bytes, max_seconds: float) -> None:
+    if content[:4] == b"OggS" and not _ends_as_ogg(content):
+        raise Undecodable("truncated", "the last page of the stream is missing")
     if file.frames == 0:
         raise Undecodable("zero_length", "a header without samples")
     if not 1000 <= file.samplerate <= 192_000:
         raise Undecodable("bad_sample_rate", f"{file.samplerate} Hz")
     if file.frames / file.samplerate > max_seconds:
         raise Undecodable("too_long", f"{file.frames / file.samplerate:,.0f} s")
-    if content[:4] == b"RIFF" and (missing := wav_bytes_missing(content)) > 0:
+    if (missing := _bytes_missing(content)) > 0:
         raise Undecodable("truncated", f"{missing:,} bytes of samples are missing")
+
+
+def _bytes_missing(content: bytes) -> int:
+    """Return how many bytes the header of a WAV or AIFF file declares that are not there."""
+    if content[:4] == b"RIFF":
+        return wav_bytes_missing(content)
+    if content[:4] == b"FORM":
+        return max(0, int.from_bytes(content[4:8], "big") + 8 - len(content))
+    return 0
+
+
+def _ends_as_ogg(content: bytes) -> bool:
+    """Tell whether the last page of an Ogg stream is there whole and marked as the last."""
+    at = content.rfind(b"OggS")
+    n_segments = content[at + 26] if at + 26 < len(content) else 0
+    lacing = content[at + 27 : at + 27 + n_segments]
+    whole = len(lacing) == n_segments and len(content) >= at + 27 + n_segments + sum(lacing)
+    return at + 26 < len(content) and whole and bool(content[at + 5] & 4)
 
 
 def wav_bytes_missing(content: bytes) -> int:

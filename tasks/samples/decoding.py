@@ -43,6 +43,10 @@ _TURNS = {
 Image.MAX_IMAGE_PIXELS = None  # the limit is checked here, before any pixel is decoded
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
+# Broken EXIF and ICC blocks do not touch the pixels. The filter is set once and for all, since one
+# set around each image is not safe where several threads decode.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
 
 class Undecodable(Exception):  # noqa: N818  (a verdict on a medium, not a fault of the program)
     """A medium that cannot be used, with the reason code for quarantine."""
@@ -82,21 +86,11 @@ def decode_image(content: bytes, max_pixels: int = MAX_IMAGE_PIXELS) -> Image.Im
     """
     image = open_image(content, max_pixels)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # broken EXIF and ICC blocks do not touch the pixels
-            image.load()
-            return _to_rgb(_upright(image))
+        image.load()
+        return _to_rgb(_upright(image))
     except Undecodable:
         raise
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        KeyError,
-        IndexError,
-        struct.error,
-    ) as fault:
+    except _DECODER_FAULTS as fault:
         text = str(fault)
         reason = "truncated" if "truncated" in text or "Truncated" in text else "corrupt"
         raise Undecodable(reason, text) from None
@@ -110,7 +104,7 @@ def open_image(content: bytes, max_pixels: int = MAX_IMAGE_PIXELS) -> Image.Imag
         image = Image.open(io.BytesIO(content), formats=IMAGE_FORMATS)
     except ValueError as fault:
         raise Undecodable("metadata_too_large", str(fault)) from None
-    except (OSError, SyntaxError, EOFError):
+    except _DECODER_FAULTS:
         raise _unidentified(content) from None
     if image.width * image.height > max_pixels:
         raise Undecodable(
@@ -243,7 +237,8 @@ def _mono(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mix channels down; take the first where they cancel each other out."""
     if samples.shape[1] == 1:
         return np.ascontiguousarray(samples[:, 0])
-    mixed = samples.mean(axis=1)
-    if np.square(mixed).mean() < 0.01 * np.square(samples).mean():
+    mixed = samples.mean(axis=1, dtype=np.float64)
+    power = np.square(samples, dtype=np.float64).mean()
+    if np.square(mixed).mean() < 0.01 * power:
         return np.ascontiguousarray(samples[:, 0])
     return np.asarray(mixed, dtype=np.float32)

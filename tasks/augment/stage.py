@@ -111,8 +111,12 @@ class Gathered:
             self._n_texts += int(pc.sum(differs).as_py() or 0)
             rewritten |= differs.to_numpy()
         self._n_plain += int((~rewritten & after[RECIPE].is_null().to_numpy()).sum())
-        for row in range(min(after.num_rows, MOST_EXAMPLES - len(self._examples))):
-            self._examples.append(_example(before.slice(row, 1), after.slice(row, 1), texts))
+        for row in range(after.num_rows):
+            if len(self._examples) == MOST_EXAMPLES:
+                break
+            example = _example(before.slice(row, 1), after.slice(row, 1), texts)
+            if not self._examples or example.recipe != self._examples[-1].recipe or example.texts:
+                self._examples.append(example)
 
     def finished(self, params: AugmentParams, changes: Changes) -> AugmentReport:
         """Return the report, when all copies have passed."""

@@ -18,7 +18,7 @@ from tasks.registry import Registry
 from tasks.samples.decoding import Recording
 
 Step = Mapping[str, Any]
-Medium = TypeVar("Medium", Image.Image, Recording)
+Medium = TypeVar("Medium", bound=Image.Image | Recording)
 
 image_transforms: Registry[Callable[..., Image.Image]] = Registry("image transform")
 audio_transforms: Registry[Callable[..., Recording]] = Registry("audio transform")

@@ -94,14 +94,17 @@ def read_regular_file(path: Path, written: str, max_bytes: int = MAX_MEDIUM_BYTE
         if os.path.lexists(path):
             raise BadCell("not_a_regular_file", f"{excerpt(written)}: {fault.strerror}") from None
         raise BadCell("missing_file", f"there is no file {excerpt(written)}") from None
-    with os.fdopen(handle, "rb") as file:
+    try:
         before = os.fstat(handle)
         if not stat.S_ISREG(before.st_mode):
             raise BadCell("not_a_regular_file", f"{excerpt(written)} is {_kind(before.st_mode)}")
         if before.st_size > max_bytes:
             raise BadCell("too_large", f"{before.st_size:,} bytes, more than {max_bytes:,}")
-        content = file.read()
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            content = file.read()
         after = os.fstat(handle)
+    finally:
+        os.close(handle)
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns) or len(
         content
     ) != before.st_size:

@@ -1,5 +1,6 @@
 """Read the files that records name: inside the root, plain files, each of them once."""
 
+import errno
 import os
 import stat
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from tasks.collect.cells import BadCell
 from tasks.collect.rows import excerpt
+from tasks.errors import SourceError
 from tasks.samples.media import MediaWriter
 
 MAX_MEDIUM_BYTES = 256 * 2**20
@@ -85,15 +87,20 @@ def read_regular_file(path: Path, written: str, max_bytes: int = MAX_MEDIUM_BYTE
 
     Raises:
         BadCell: It is missing, no plain file, too large, or changed while it was being read.
+        SourceError: The system cannot read it for another reason.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except PermissionError:
         raise BadCell("unreadable_file", f"no permission to read {excerpt(written)}") from None
     except OSError as fault:
-        if os.path.lexists(path):
+        if fault.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+            raise BadCell("missing_file", f"there is no file {excerpt(written)}") from None
+        if fault.errno in (errno.ELOOP, errno.ENXIO):
             raise BadCell("not_a_regular_file", f"{excerpt(written)}: {fault.strerror}") from None
-        raise BadCell("missing_file", f"there is no file {excerpt(written)}") from None
+        raise SourceError(
+            f"{path}: cannot be read ({fault.strerror}); see to it, then run collect again"
+        ) from None
     try:
         before = os.fstat(handle)
         if not stat.S_ISREG(before.st_mode):

@@ -151,10 +151,10 @@ def run_flow(root: Path, until: str | None, force: bool, track_too: bool) -> str
     """Run the flow; return what went wrong, or None."""
     prepare_prefect(root)
     from flows.pipeline import pipeline
-    from flows.prefect_server import reporting
+    from flows.prefect_server import require_server_to_report_to
 
-    with reporting():
-        state = pipeline(until, force, track_too, return_state=True)
+    require_server_to_report_to()
+    state = pipeline(until, force, track_too, return_state=True)
     return None if state.is_completed() else state.message
 
 

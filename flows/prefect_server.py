@@ -5,8 +5,6 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
@@ -37,9 +35,8 @@ def answers(url: str) -> bool:
         return False
 
 
-@contextmanager
-def reporting() -> Iterator[None]:
-    """Have a server to report to for the length of the block.
+def require_server_to_report_to() -> None:
+    """Find the server that is set up, or start a temporary one.
 
     Raises:
         PipelineError: A server is set up but does not answer.
@@ -50,17 +47,15 @@ def reporting() -> Iterator[None]:
                 f"no Prefect server answers at {url}; start one with `prefect server start`, or "
                 "unset PREFECT_API_URL to use a temporary one"
             )
-        yield
         return
-    with _temporary_server():
-        yield
+    start_temporary_server()
 
 
-@contextmanager
-def _temporary_server() -> Iterator[None]:
+def start_temporary_server() -> None:
     """Start Prefect's temporary server, deaf to Ctrl-C: it must outlive the run to record its end.
 
-    A child inherits the signals that are blocked in the thread that starts it.
+    A child inherits the signals that are blocked in the thread that starts it. Prefect itself stops
+    the server when this process exits, after its last messages are sent.
     """
     from prefect.server.api.server import SubprocessASGIServer  # takes seconds to import
 
@@ -76,14 +71,10 @@ def _temporary_server() -> Iterator[None]:
 
     thread = threading.Thread(target=start, name="prefect-server", daemon=True)
     thread.start()
-    try:
-        while thread.is_alive():
-            thread.join(0.1)
-        if failed:
-            raise PipelineError(f"Prefect's temporary server did not start: {failed[0]}")
-        yield
-    finally:
-        server.stop()
+    while thread.is_alive():
+        thread.join(0.1)
+    if failed:
+        raise PipelineError(f"Prefect's temporary server did not start: {failed[0]}")
 
 
 def wait_for_records(flow_run_id: str, n_task_runs: int) -> None:

@@ -9,6 +9,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.states import Cancelled, Completed, Failed
 
+from flows.child import Stopped
 from flows.dag import Dag
 from flows.reproduce import Reproducer, StageFailedError
 
@@ -60,6 +61,8 @@ class StageRuns:
             outcome = self._reproducer.reproduce(stage, self._force, say)
         except StageFailedError as failure:
             return Failed(message=str(failure), data=failure)
+        except Stopped as stop:
+            return Cancelled(message=str(stop))
         finally:
             self.dag.forget()
         match outcome:

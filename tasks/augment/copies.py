@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -149,18 +150,25 @@ def recipe(digests: dict[str, str | None], number: int, changes: Changes) -> str
     Numbers are drawn by the medium, not by the sample: the n-th copies of samples that share an
     image share what is done to it, so it is still decoded and encoded once for all of them.
     """
-    drawn = {}
-    for spec, names in changes.media:
-        digest = digests[spec.name]
-        if digest is None:
-            continue
-        rng = generator(changes.seed, spec.name, digest, number)
-        policies = image_policies if spec.modality == "image" else audio_policies
-        steps = [(name, policies.get(name)(rng)) for name in names]
-        kept = [{"name": name, **numbers} for name, numbers in steps if numbers is not None]
-        if kept:
-            drawn[spec.name] = kept
-    return json.dumps(drawn, sort_keys=True) if drawn else None
+    drawn = {
+        spec.name: drawn_steps(changes.seed, spec, names, digest, number)
+        for spec, names in changes.media
+        if (digest := digests[spec.name]) is not None
+    }
+    told = [f"{json.dumps(name)}: {steps}" for name, steps in sorted(drawn.items()) if steps]
+    return f"{{{', '.join(told)}}}" if told else None
+
+
+@lru_cache(maxsize=65_536)
+def drawn_steps(
+    seed: int, spec: InputSpec, names: tuple[str, ...], digest: str, number: int
+) -> str:
+    """Draw the steps of one medium as JSON; "" where the dice leave it alone."""
+    policies = image_policies if spec.modality == "image" else audio_policies
+    rng = generator(seed, spec.name, digest, number)
+    steps = [(name, policies.get(name)(rng)) for name in names]
+    kept = [{"name": name, **numbers} for name, numbers in steps if numbers is not None]
+    return json.dumps(kept, sort_keys=True) if kept else ""
 
 
 def generator(seed: int, *of: object) -> np.random.Generator:

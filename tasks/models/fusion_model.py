@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -161,7 +162,10 @@ class FusionModel(PreTrainedModel):
         path = folder / WEIGHTS
         if not path.is_file():
             raise ModelError(f"{path}: no weights here; run `dvc repro finetune`")
-        weights = load_file(path)
+        try:
+            weights = load_file(path)
+        except SafetensorError as fault:
+            raise ModelError(f"{path}: damaged ({fault}); run `dvc repro finetune`") from None
         broken = [n for n, t in weights.items() if t.is_floating_point() and not t.isfinite().all()]
         if broken:
             raise ModelError(f"{path}: '{broken[0]}' holds values that are no finite number")

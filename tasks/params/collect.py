@@ -41,6 +41,17 @@ class TableSource(Section):
             raise ValueError(f"id '{self.id}' is not among the columns of source '{self.name}'")
         return self
 
+    @model_validator(mode="after")
+    def _names_are_free(self) -> "TableSource":
+        media = [name for name, kind in self.columns.items() if kind in ("image", "audio")]
+        taken = {"record_id", *(f"{name}.path" for name in media)}
+        if clash := taken & self.columns.keys():
+            raise ValueError(
+                f"column '{min(clash)}' of source '{self.name}' has a name that the tables of "
+                "records use themselves; rename it"
+            )
+        return self
+
 
 class FolderSource(Section):
     """A folder of media files: one record a file.

@@ -34,7 +34,7 @@ def validate_params(raw: Any, path: Path) -> Params:
     try:
         params = Params.model_validate(_plain(raw))
     except ValidationError as fault:
-        raise ParamsError([_worded(path, raw, e) for e in fault.errors()]) from None
+        raise ParamsError([_worded(path, raw, e) for e in _causes(fault)]) from None
     faults = [f"{_place(path, raw, at.split('.'))}: {words}" for at, words in params.faults()]
     if faults:
         raise ParamsError(faults)
@@ -82,6 +82,18 @@ def _plain(node: Any) -> Any:
     return node
 
 
+def _causes(fault: ValidationError) -> list[Any]:
+    """Leave out that a list is too short where that only follows from a fault of its items."""
+    errors: list[Any] = list(fault.errors())
+    places = [error["loc"] for error in errors]
+    return [
+        error
+        for error in errors
+        if error["type"] != "too_short"
+        or not any(p[: len(error["loc"])] == error["loc"] != p for p in places)
+    ]
+
+
 def _worded(path: Path, raw: Any, error: Any) -> str:
     """Word one of pydantic's faults: place, what was expected, what was found, nearest name."""
     loc = [part for part in error["loc"] if not _is_tag(raw, error["loc"], part)]
@@ -104,6 +116,9 @@ def _worded(path: Path, raw: Any, error: Any) -> str:
             expected = str(error["ctx"]["expected"])
             close = nearest(str(found), expected.replace("'", "").replace(" or ", ", ").split(", "))
             return f"{place}: {dotted}: expected {expected}, found {_kind(found)}.{close}"
+        case "too_short":
+            least = error["ctx"]["min_length"]
+            return f"{place}: {dotted}: expected {least} or more, found {_kind(found)} too short"
         case "union_tag_invalid":
             tags = error["ctx"]
             expected = f"{tags['discriminator']} {tags['expected_tags']}"

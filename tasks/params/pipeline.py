@@ -130,13 +130,16 @@ class Params(Section):
                 continue
             name = self.full_name(column)
             source = name.split(".", 1)[0]
-            if source not in joined:
+            if source not in joined and self.align.base in joined:
                 yield place, f"'{name}' is of source '{source}', which is not joined to the base"
             kind = self._column_types[name]
             if place.startswith("align.inputs") and kind not in MODALITY_OF:
-                yield place, f"'{name}' is a {kind}; inputs are {listing(MODALITY_OF)}"
+                yield place, f"'{name}' is of type {kind}; inputs are {listing(MODALITY_OF)}"
             if place == "align.target" and kind not in ("category", "number"):
-                yield place, f"'{name}' is a {kind}; a target is a 'category' or a 'number'"
+                yield (
+                    place,
+                    f"'{name}' is of type {kind}; a target is a 'category' or a 'number'",
+                )
         names = {name.split(".", 1)[1] for name in self.align.inputs if "." in name}
         names |= {name for name in self.align.inputs if "." not in name}
         for name in self.finetune.encoders:

@@ -11,12 +11,11 @@ import typer
 from rich.console import Console
 
 from flows.settings import PARAMS, Settings, adopt, settings
+from flows.sources import require_source, write_demo_data
 from flows.summary import has_model, summary
 from tasks.errors import PipelineError, SourceError
 from tasks.lock import lock_of, turn_environment
-from tasks.params import Params
 
-DEMO_FOLDER = Path("data/raw/digits-qa")
 INTERRUPTED = 130
 
 app = typer.Typer(
@@ -64,7 +63,7 @@ def run(
     chosen = settings(params or PARAMS, assignments or (), whole=params is None)
     with lock_of(root, "fuseline run").held(plain):
         take_on(root, chosen)
-        require_source(root, chosen.params)
+        require_source(root, chosen.params, plain)
         failure = run_flow(root, until, force, track)
     if failure:
         err.print("\nThe run failed.", style="bold red")
@@ -77,7 +76,7 @@ def run(
 @app.command("demo-data")
 def demo_data() -> None:
     """Write the embedded data set digits-qa, unless it is there."""
-    write_demo_data(project_root())
+    write_demo_data(project_root(), plain)
 
 
 @app.command()
@@ -179,32 +178,6 @@ def take_on(root: Path, chosen: Settings) -> None:
     """Make settings the project's own, and say so where former ones would have been lost."""
     if kept := adopt(root, chosen.text):
         plain(f"params.yaml had changes that are not in git; it is kept in {kept}")
-
-
-def require_source(root: Path, params: Params) -> None:
-    """See to it that there is something to collect.
-
-    Raises:
-        SourceError: The folder of the sources does not exist.
-    """
-    folder = Path(params.collect.root)
-    if folder == DEMO_FOLDER:
-        write_demo_data(root)
-    elif not (root / folder).exists():
-        raise SourceError(
-            f"params.yaml: collect.root: expected the folder of the sources, found no '{folder}'; "
-            "put the data there or name another folder"
-        )
-
-
-def write_demo_data(root: Path) -> None:
-    """Write digits-qa unless it is there."""
-    if (root / DEMO_FOLDER).is_dir():
-        return
-    from tasks.demo.digits_qa import ensure_digits_qa
-
-    if ensure_digits_qa(root / DEMO_FOLDER):
-        plain(f"The embedded data set digits-qa is now in {DEMO_FOLDER}")
 
 
 def plain(words: str) -> None:

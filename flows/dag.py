@@ -4,6 +4,7 @@
 takes a fraction of a second where a `dvc status` takes several.
 """
 
+import logging
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from dvc.lock import LockError
 from dvc.repo import Repo
 
 from tasks.errors import PipelineError, listing, nearest
+
+# What DVC warns of here, the command that reproduces a stage warns of too, in the stage's own log.
+logging.getLogger("dvc").setLevel(logging.ERROR)
 
 
 class Dag:

@@ -16,6 +16,7 @@ from flows.child import Children
 from flows.dag import Dag
 from flows.prefect_server import wait_for_records
 from flows.reproduce import Reproducer, own_error
+from flows.sources import require_source
 from flows.stage_task import StageRuns, named_task, stage_task
 from tasks.errors import ParamsError, PipelineError
 from tasks.lock import lock_of, turn_environment
@@ -53,7 +54,7 @@ def pipeline(until: str | None = None, force: bool = False, track: bool = True) 
     lock = lock_of(root, "fuseline run")
     with lock.held(say=get_run_logger().info):
         try:
-            load_params(root / "params.yaml")
+            require_source(root, load_params(root / "params.yaml"), get_run_logger().info)
             dag = Dag(root)
             stages = dag.stages_in_order(until)
         except PipelineError as fault:

@@ -15,12 +15,11 @@ def has_model(root: Path) -> bool:
 def summary(root: Path) -> list[str]:
     """Return what to say after a run: the headline of the evaluation, and where the rest is."""
     figures = root / METRICS
-    headline = json.loads(figures.read_text())["summary"] if figures.is_file() else []
+    headline = [*json.loads(figures.read_text())["summary"], ""] if figures.is_file() else []
     report = [f"Report        {REPORT}"] if (root / REPORT).is_file() else []
     return [
         "",
         *headline,
-        "",
         *report,
         "Models        make ui",
         "Flow runs     prefect server start, then http://127.0.0.1:4200",

@@ -203,8 +203,9 @@ def _logistic_heads(
         if start is not None:
             head.coef_, head.intercept_ = start[:, :-1], start[:, -1]
         with warnings.catch_warnings():
-            # A floor is cheap on purpose: the iterations are bounded, and the report says so.
+            # A floor is cheap on purpose, so its iterations are bounded; and classes may be many.
             warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.filterwarnings("ignore", message="The number of unique classes")
             head.fit(x, y, sample_weight=weights)
         start = np.column_stack([head.coef_, head.intercept_])
         heads.append((f"logistic regression on its encoder, C = {strength:g}", _predictor(head)))

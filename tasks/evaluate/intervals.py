@@ -172,7 +172,8 @@ def estimate(
     ends = percentile_interval(resampled, resampling.confidence)
     if ends is None:
         return Estimate(float(value), None, None, n, n_groups, "no value in many resamples")
-    low, high = ends
+    # A mean over classes is redrawn without its rarest ones, and may then never come down to it.
+    low, high = min(ends[0], float(value)), max(ends[1], float(value))
     if proportion and low == high == 1.0:
         low = exact_end(n_groups, resampling.confidence)
     if proportion and low == high == 0.0:

@@ -5,7 +5,7 @@ lists of records become tables, whatever they are called.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,15 +53,19 @@ class StageStory:
     Attributes:
         name: Of the stage.
         promise: What it is for.
-        counts: Its numbers of records, the first things to look at.
+        counts: Its whole numbers, the first things to look at.
+        sentences: What became of each source, pair or split, in words.
         notices: What it warns of.
+        examples: Records it set aside; None where it shows none.
         blocks: All else it said.
     """
 
     name: str
     promise: str
     counts: tuple[tuple[str, str], ...]
+    sentences: tuple[str, ...]
     notices: tuple[str, ...]
+    examples: Block | None
     blocks: tuple[Block, ...]
 
 
@@ -89,17 +93,78 @@ def read_reports(folders: StageFolders) -> dict[str, dict[str, Any]]:
 
 
 def story_of(stage: str, said: Mapping[str, Any]) -> StageStory:
-    """Return what one stage said, as tables."""
+    """Return what one stage said, as words and tables."""
     counts = {k: v for k, v in said.items() if type(v) is int}
-    notices = [n for k in ("notices", "warnings") for n in said.get(k) or () if isinstance(n, str)]
-    rest = {k: v for k, v in said.items() if k not in counts and k not in ("notices", "warnings")}
+    notices = [n for n in said.get("notices") or () if isinstance(n, str)]
+    shown = set_aside_examples(said)
+    rest = {k: v for k, v in said.items() if k not in counts and k != "notices"}
+    if shown and isinstance(rest.get("sources"), list):
+        rest["sources"] = [
+            {k: v for k, v in source.items() if k != "examples"}
+            for source in rest["sources"]
+            if isinstance(source, Mapping)
+        ]
     return StageStory(
         name=stage,
         promise=STAGES.get(stage, ""),
         counts=tuple((readable(k), f"{v:,}") for k, v in counts.items()),
+        sentences=tuple(short(s, 300) for s in sentences(said)),
         notices=tuple(short(n, 300) for n in notices),
+        examples=_table("", shown)[0] if shown else None,
         blocks=tuple(blocks_of(rest)),
     )
+
+
+def set_aside_examples(said: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the records that a stage shows of those it set aside, of all sources."""
+    return [
+        {"source": source.get("name"), **example}
+        for source in _records(said.get("sources"))
+        for example in _records(source.get("examples"))
+    ]
+
+
+def sentences(said: Mapping[str, Any]) -> Iterator[str]:
+    """Say in words what became of each source, pair and split, as far as a report tells."""
+    for source in _records(said.get("sources")):
+        if {"name", "collected", "quarantined"} <= source.keys():
+            yield _source_sentence(source)
+    for pair in _records(said.get("pairs")):
+        if {"left", "right", "on", "matched_left"} <= pair.keys():
+            yield _pair_sentence(pair)
+    for split in _records(said.get("splits")):
+        if {"name", "n_samples", "n_groups"} <= split.keys():
+            yield (
+                f"{split['name']}: {cell(split['n_samples'])} samples "
+                f"in {cell(split['n_groups'])} groups"
+            )
+
+
+def _source_sentence(source: Mapping[str, Any]) -> str:
+    left = source.get("readable", source.get("kept"))
+    words = f"{source['name']}: {cell(left)} of {cell(source['collected'])} records"
+    aside = source["quarantined"]
+    return f"{words}; set aside: {cell(aside)}" if aside else f"{words}, none set aside"
+
+
+def _pair_sentence(pair: Mapping[str, Any]) -> str:
+    words = f"{pair['left']} with {pair['right']} by {pair['on']}: {cell(pair['matched_left'])}"
+    if "n_left" in pair:
+        words += f" of {cell(pair['n_left'])}"
+    words += " matched"
+    time = pair.get("time") or {}
+    if time.get("absolute_difference_p95_seconds") is not None:
+        words += f", 95 % within {cell(time['absolute_difference_p95_seconds'])} s"
+    if time.get("clock_offset_seconds") is not None:
+        applied = "corrected" if time.get("clock_offset_applied", True) else "not corrected"
+        offset = f"{time['clock_offset_seconds']:+.3f} s"
+        words += f"; the clock of {pair['right']} is {offset} off, {applied}"
+    return words
+
+
+def _records(value: Any) -> list[Mapping[str, Any]]:
+    """Return the mappings of a list, and nothing of anything else."""
+    return [v for v in value if isinstance(v, Mapping)] if isinstance(value, list) else []
 
 
 def readable(key: str) -> str:

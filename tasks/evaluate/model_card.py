@@ -1,5 +1,6 @@
 """The model card: what the Hugging Face hub, and whoever is handed the model, wants to know."""
 
+import html
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ from tasks.evaluate.wording import (
 from tasks.params import Params
 from tasks.samples.schema import SPLITS, SampleSchema
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#~$!&])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]|#~$!])")
 MOST_CLASSES = 50
 
 
@@ -100,12 +101,12 @@ def _result(metric: str, measured: Estimate, confidence: float) -> dict[str, Any
 
 
 def escaped(text: str) -> str:
-    r"""Return text that Markdown shows as it is.
+    r"""Return text that Markdown shows as it is, and that holds no HTML.
 
     >>> escaped("<b> a_b | c")
-    '\\<b\\> a\\_b \\| c'
+    '&lt;b&gt; a\\_b \\| c'
     """
-    return _MARKDOWN.sub(r"\\\1", " ".join(harmless(text).split()))
+    return html.escape(_MARKDOWN.sub(r"\\\1", " ".join(harmless(text).split())), quote=False)
 
 
 def _what_it_is(evaluation: Evaluation, schema: SampleSchema, finetuned: Mapping[str, Any]) -> str:

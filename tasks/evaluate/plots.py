@@ -16,6 +16,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from tasks.evaluate.evaluation import Evaluation, Measured
@@ -62,7 +63,7 @@ _STYLE: Any = {
     "legend.frameon": False,
     "legend.labelcolor": INK,
 }
-WIDTH = 6.0
+WIDTH = 5.2
 MOST_CLASSES = 30
 MOST_POINTS = 2_000
 OTHER_CLASSES = "(all others)"
@@ -77,12 +78,14 @@ class Chart:
         title: What it shows.
         svg: The chart.
         note: What a reader must know to read it; "" for nothing.
+        dense: Whether it is too full for a narrow screen to show it whole.
     """
 
     name: str
     title: str
     svg: str
     note: str = ""
+    dense: bool = False
 
 
 def charts_of(
@@ -227,7 +230,7 @@ def _confusion(evaluation: Evaluation) -> Chart:
     if others:
         left_out = len(evaluation.class_names) - len(shown)
         note += f" The {left_out:,} classes with the fewest test samples are counted together."
-    return Chart("confusion", "What is taken for what", _svg(figure), note)
+    return Chart("confusion", "What is taken for what", _svg(figure), note, dense=size > 12)
 
 
 def _scatter(evaluation: Evaluation) -> Chart:
@@ -350,6 +353,7 @@ def _curves(curves: Mapping[str, Mapping[str, Curve]]) -> Chart:
                     linewidth=1.6, label=short(split))  # fmt: skip
         ax.set_title(short(name))
         ax.set_xlabel("epoch")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
         ax.grid(True)
         ax.tick_params(length=0)
         _legend(ax)

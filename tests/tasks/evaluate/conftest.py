@@ -13,6 +13,8 @@ import pytest
 import soundfile
 from PIL import Image
 
+from tasks.evaluate.evaluation import evaluate
+from tasks.evaluate.publishing import publish
 from tasks.params import Params
 from tasks.params.align import AlignParams
 from tasks.params.augment import AugmentParams
@@ -28,6 +30,7 @@ from tasks.samples.media import MediaInMemory, digest_of
 from tasks.samples.schema import InputSpec, SampleSchema, TabularColumn
 
 QUESTIONS = ("which digit is it?", "is it even?", "is it more than four?")
+SPLIT_OF = ("train", "train", "train", "validation", "test")
 REPORTS = {
     "collect": {
         "sources": [
@@ -127,7 +130,9 @@ class StandIn:
         truth = np.array([place.get(t, 0) for t in samples["target"].to_pylist()], dtype=int)
         said = np.where(lucky, truth, (truth + 1) % len(self.classes))
         sure = 0.55 + 0.4 * ((digits * 31 + np.arange(len(digits))) % 10) / 10
-        given = np.repeat(((1 - sure) / max(1, len(self.classes) - 1))[:, None], len(self.classes), 1)
+        given = np.repeat(
+            ((1 - sure) / max(1, len(self.classes) - 1))[:, None], len(self.classes), 1
+        )
         given[np.arange(len(said)), said] = sure
         given = given.astype(np.float32)
         given[: self.nan_rows] = np.nan
@@ -140,7 +145,9 @@ class StandIn:
         digits = _digits(samples)
         clear = np.eye(10)[digits]
         blurred = clear + random.normal(0, 0.6, clear.shape)
-        questions = np.array([QUESTIONS.index(q) for q in samples["questions.question"].to_pylist()])
+        questions = np.array(
+            [QUESTIONS.index(q) for q in samples["questions.question"].to_pylist()]
+        )
         image = blurred.astype(np.float32)
         image[pa.compute.is_null(samples["scans.image"]).to_numpy(zero_copy_only=False)] = np.nan
         return {
@@ -168,23 +175,23 @@ class World:
     def model(self, skill: float = 0.9, **changes: Any) -> StandIn:
         objective = "classification" if self.schema.target_kind == "category" else "regression"
         trained = self.samples.filter(pa.compute.equal(self.samples["split"], "train"))
-        classes = () if objective == "regression" else tuple(sorted(set(trained["target"].to_pylist())))
+        classes = (
+            () if objective == "regression" else tuple(sorted(set(trained["target"].to_pylist())))
+        )
         return StandIn(self.schema, classes, objective, skill, **changes)
 
 
-@pytest.fixture
-def make_world(tmp_path: Path) -> Callable[..., World]:
+@pytest.fixture(scope="module")
+def make_world(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., World]:
     def make(
         n: int = 240, objective: str = "classification", augmented: int = 10, **evaluate: Any
     ) -> World:
-        return _world(tmp_path, n, objective, augmented, evaluate)
+        return _world(tmp_path_factory.mktemp("world"), n, objective, augmented, evaluate)
 
     return make
 
 
-def _world(
-    root: Path, n: int, objective: str, augmented: int, evaluate: dict[str, Any]
-) -> World:
+def _world(root: Path, n: int, objective: str, augmented: int, evaluate: dict[str, Any]) -> World:
     random = np.random.default_rng(1)
     contents: dict[str, bytes] = {}
     images, tones = [], []
@@ -195,7 +202,9 @@ def _world(
     for i in range(n):
         scan, digit = i // 3, (i // 3) % 10
         question = QUESTIONS[i % 3]
-        answer = (str(digit), "yes" if digit % 2 == 0 else "no", "yes" if digit > 4 else "no")[i % 3]
+        answer = (str(digit), "yes" if digit % 2 == 0 else "no", "yes" if digit > 4 else "no")[
+            i % 3
+        ]
         rows.append(
             {
                 "sample_id": f"q{i:04d}",
@@ -208,14 +217,21 @@ def _world(
                 "tones.tone.path": f"tones/{scan}.wav",
                 "scans.writer": f"writer {scan % 5}",
                 "group": f"g{scan}",
-                "split": ("train", "train", "train", "validation", "test")[scan % 5 if scan % 7 else 0],
+                "split": ("train", "train", "train", "validation", "test")[
+                    scan % 5 if scan % 7 else 0
+                ],
                 "parent_id": None,
                 "recipe": None,
             }
         )
     for i in range(augmented):
-        rows.append({**rows[i], "sample_id": f"q{i:04d}~1", "split": "train", "parent_id": f"q{i:04d}"})
-    kinds = {"scans.digit": pa.float64(), "target": pa.string() if objective == "classification" else pa.float64()}
+        rows.append(
+            {**rows[i], "sample_id": f"q{i:04d}~1", "split": "train", "parent_id": f"q{i:04d}"}
+        )
+    kinds = {
+        "scans.digit": pa.float64(),
+        "target": pa.string() if objective == "classification" else pa.float64(),
+    }
     table = pa.table(
         {k: pa.array([r[k] for r in rows], kinds.get(k, pa.string())) for k in rows[0]}
     )
@@ -293,3 +309,19 @@ def _folders(root: Path) -> StageFolders:
     for stage, said in REPORTS.items():
         (folders.reports / f"{stage}.json").write_text(json.dumps(said))
     return folders
+
+
+@pytest.fixture(scope="module")
+def publish_world(make_world):
+    """Measure a world and write everything; equal worlds of a module are measured once."""
+    done = {}
+
+    def once(skill: float = 0.85, objective: str = "classification"):
+        if (skill, objective) not in done:
+            world = make_world(objective=objective)
+            evaluation = evaluate(world.model(skill), world.samples, world.media, world.params)
+            publish(evaluation, world.schema, world.media, world.params, world.folders)
+            done[skill, objective] = world, evaluation
+        return done[skill, objective]
+
+    return once

@@ -45,6 +45,12 @@ def test_utf_16_is_hinted_at_and_read_where_it_is_declared(collect):
     assert texts(collect(content, encoding="utf-16")) == ["caf\u00e9"]
 
 
+def test_broken_utf_16_is_refused(collect):
+    content = (HEADER + "1,caf\u00e9,x\n").encode("utf-16") + b"\x00"
+    with pytest.raises(SourceError, match=r"not utf-16 \(truncated data\)"):
+        collect(content, encoding="utf-16")
+
+
 def test_an_unknown_encoding_is_named(collect):
     with pytest.raises(SourceError, match="'utf-9' is not known"):
         collect(HEADER + "1,a,x\n", encoding="utf-9")

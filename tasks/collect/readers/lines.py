@@ -65,8 +65,9 @@ def _raise_misfit(path: Path, encoding: str, fault: UnicodeDecodeError) -> NoRet
     """Find the line and the byte that do not fit, which the decoder of a stream cannot say."""
     declared = "utf-8" if encoding == "utf-8-sig" else encoding
     remedy = "save it in that encoding, or declare the one it has (such as `encoding: latin-1`)"
+    by_line = "\n".encode(declared) == b"\n"  # not so in UTF-16, whose lines end in other bytes
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(file if by_line else (), 1):
             try:
                 line.decode(declared)
             except UnicodeDecodeError as misfit:

@@ -77,19 +77,23 @@ cells = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
     with_id=st.booleans(),
 )
 @hypothesis_settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_no_row_of_any_table_is_lost(collect, tmp_path, rows, with_id):
+def test_no_row_of_any_table_is_lost(collect, settings, table, outcome_of, tmp_path, rows, with_id):
     path = tmp_path / "any.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerows([["id", "text", "label"], *rows])
-    outcome = collect(
-        path.read_bytes().decode("utf-8"), **({"id": "id"} if with_id else {})
-    )  # which asserts that nothing is lost
+    more = {"id": "id"} if with_id else {}
+    outcome = collect(path.read_bytes().decode(), **more)  # which asserts that nothing is lost
     assert outcome.report.sources[0].collected == len(rows)
     whole = [row for row in rows if len(row) == 3 and not any("\0" in cell for cell in row)]
     if not with_id:
         assert [
             [record[name] or "" for name in ("id", "text", "label")] for record in outcome.only()
         ] == whole
+    params = settings(table(**more), project={"max_bad_fraction": 1.0})
+    cleaned = outcome_of("clean", params, tmp_path)
+    assert cleaned.report.sources[0].collected == len(outcome.only())
+    names = [row["record_id"] for row in (*cleaned.only(), *cleaned.quarantine)]
+    assert sorted(names) == sorted(row["record_id"] for row in outcome.only())

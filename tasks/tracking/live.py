@@ -149,10 +149,11 @@ def _unfinished(store: Store, resume_key: str) -> Run | None:
         return None
     found = store.client.search_runs(
         [store.experiment_id],
-        f"tags.`{RESUME_KEY}` = '{resume_key}' and attributes.status IN ('KILLED', 'FAILED')",
+        f"tags.`{RESUME_KEY}` = '{resume_key}'",
         max_results=1,
+        order_by=["attributes.start_time DESC"],
     )
-    if not found:
+    if not found or found[0].info.status not in ("KILLED", "FAILED"):
         return None
     run: Run = found[0]
     store.client.log_batch(run.info.run_id, tags=_run_tags(process_tags()))

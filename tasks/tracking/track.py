@@ -46,7 +46,7 @@ from tasks.tracking.tags import (
     run_name,
     run_params,
 )
-from tasks.tracking.versions import find_version, register
+from tasks.tracking.versions import find_version, logged_model_id, register
 
 Action = Literal["published", "restored", "updated", "unchanged"]
 
@@ -173,7 +173,7 @@ def _metrics(findings: Findings, version: ModelVersion, seen: list[SeenData]) ->
             value,
             now,
             0,
-            model_id=version.model_id,
+            model_id=logged_model_id(version),
             dataset_name=test.name if test else None,
             dataset_digest=test.digest if test else None,
         )

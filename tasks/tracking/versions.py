@@ -66,6 +66,12 @@ def register(
     return version
 
 
+def logged_model_id(version: ModelVersion) -> str | None:
+    """Return the logged model that a version registers, which MLflow names only by its source."""
+    source = version.source or ""
+    return source.removeprefix("models:/") if source.startswith("models:/m-") else None
+
+
 def _logged_model(store: Store, name: str, findings: Findings, run_id: str) -> LoggedModel:
     """Return the model as MLflow keeps it, stored now or by a publication that was cut short."""
     for logged in store.client.search_logged_models(

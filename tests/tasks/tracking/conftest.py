@@ -129,9 +129,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def laid_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's tables and nothing else, which takes seconds to make."""
+    """A database with MLflow's tables and an empty experiment, which takes seconds to make."""
     root = tmp_path_factory.mktemp("laid-out")
-    open_store(root, "nothing")
+    open_store(root, "small-things")
     return root / "mlflow.db"
 
 
@@ -192,9 +192,7 @@ def _write_model(root: Path) -> None:
         pretrain.run(params, folders)
     samples = read_table(root / "data/augment/samples.parquet")
     targets = learn_targets(samples, SCHEMA)
-    built = build_model(
-        params.finetune, SCHEMA, samples, targets, root / "data/pretrain", root
-    )
+    built = build_model(params.finetune, SCHEMA, samples, targets, root / "data/pretrain", root)
     folder = root / "data/finetune"
     built.model.save_pretrained(folder)
     for name, processor in built.processors.items():

@@ -4,10 +4,9 @@ Everything is computed from what the model says of the rows of each split; nothi
 a model or a table lies on disk.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,127 +26,25 @@ from tasks.evaluate.floors import (
 )
 from tasks.evaluate.intervals import Estimate, Resampling, estimate, group_indices, resampled_sums
 from tasks.evaluate.metrics import (
-    Metric,
     Objective,
     classification_statistics,
     log_losses,
     metrics_of,
     regression_statistics,
 )
+from tasks.evaluate.notices import (
+    class_notices,
+    counted,
+    size_notices,
+    suspicions,
+    train_notices,
+)
+from tasks.evaluate.results import Evaluation, Measured, MeasuredFloor, Media, TrainedModel
 from tasks.params import Params
-from tasks.samples.schema import GROUP, PARENT_ID, SAMPLE_ID, SPLIT, SPLITS, TARGET, SampleSchema
+from tasks.samples.schema import GROUP, PARENT_ID, SAMPLE_ID, SPLIT, SPLITS, TARGET
 
 TRAIN_ROWS_MOST = 20_000
 """Train rows that are predicted and that a floor's head learns from; drawn where there are more."""
-
-FEW_GROUPS = 30
-"""Below this, a bootstrap interval is narrower than it should be."""
-
-
-class Media(Protocol):
-    """Anything that media can be read from by digest."""
-
-    def read(self, digest: str) -> bytes:
-        """Return the bytes of a medium."""
-        ...
-
-
-class TrainedModel(Protocol):
-    """A model that predicts samples, and encodes each of their inputs."""
-
-    schema: SampleSchema
-    classes: tuple[str, ...]
-    objective: Objective
-
-    def predict(
-        self, samples: pa.Table, media: Media, cache: Path | None = None
-    ) -> NDArray[np.float32]:
-        """Return ``(n, n_classes)`` probabilities, or ``(n,)`` values."""
-        ...
-
-    def encode(
-        self, samples: pa.Table, media: Media, cache: Path | None = None
-    ) -> dict[str, NDArray[np.float32]]:
-        """Return for each input ``(n, width)``, NaN where it is missing."""
-        ...
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One split: its rows, what the model says of them, and how good that is.
-
-    Attributes:
-        rows: The samples.
-        actual: ``(n,)`` class indices, or values.
-        predicted: ``(n,)`` class indices, or values.
-        probabilities: ``(n, n_classes)`` of the model's own classes; None for regression.
-        estimates: Each metric by name.
-    """
-
-    rows: pa.Table
-    actual: NDArray[Any]
-    predicted: NDArray[Any]
-    probabilities: NDArray[np.float32] | None
-    estimates: dict[str, Estimate]
-
-    @property
-    def n(self) -> int:
-        """How many samples there are."""
-        return int(self.rows.num_rows)
-
-    @property
-    def n_groups(self) -> int:
-        """How many groups they are in."""
-        return next(iter(self.estimates.values())).n_groups
-
-
-@dataclass(frozen=True)
-class MeasuredFloor:
-    """A floor, and how good it is on test by the primary metric."""
-
-    floor: Floor
-    estimate: Estimate
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Everything that was measured.
-
-    Attributes:
-        objective: What is predicted.
-        metrics: The metrics, the primary one first.
-        class_names: The model's classes, then those that only the data has; () for regression.
-        n_model_classes: How many of them are the model's.
-        splits: By name; train is measured on rows as they were collected, without augmentation.
-        floors: The trivial models, the best first.
-        lead: How much better than the best floor the model is; positive is better.
-        notices: What a reader of the figures must know.
-    """
-
-    objective: Objective
-    metrics: tuple[Metric, ...]
-    class_names: tuple[str, ...]
-    n_model_classes: int
-    splits: dict[str, Measured]
-    floors: tuple[MeasuredFloor, ...]
-    lead: Estimate | None
-    confidence: float
-    notices: tuple[str, ...]
-
-    @property
-    def primary(self) -> Metric:
-        """The metric that decides."""
-        return self.metrics[0]
-
-    @property
-    def test(self) -> Measured:
-        """The rows that nothing was chosen on."""
-        return self.splits["test"]
-
-    @property
-    def best_floor(self) -> MeasuredFloor | None:
-        """The floor to beat."""
-        return self.floors[0] if self.floors else None
 
 
 def evaluate(
@@ -191,7 +88,8 @@ def evaluate(
 
     floors: list[Floor] = []
     if params.evaluate.floors and rows["train"].num_rows and rows["test"].num_rows:
-        with threadpool_limits(params.project.cpu_threads):
+        # The heads' matrices are so small that a second thread costs far more than it brings.
+        with threadpool_limits(1):
             floors, said = floors_of(model, rows, targets, class_names, seen, media, params, cache)
         notices += said
     ranked, lead = compare_with_floors(
@@ -442,74 +340,3 @@ def compare_with_floors(
         sign * (values[0] - values[best]), sign * (resampled[0] - resampled[best]), resampling
     )
     return ranked, lead
-
-
-def train_notices(n_train: int, n_seen: int) -> list[str]:
-    """Say where only a part of train was looked at."""
-    if n_seen == n_train:
-        return []
-    return [
-        f"figures on train, and the heads of the floors, rest on {n_seen:,} of {n_train:,} train "
-        "rows drawn at random"
-    ]
-
-
-def class_notices(classes: tuple[str, ...], splits: Mapping[str, Measured]) -> list[str]:
-    """Say which rows have a class that the model cannot know."""
-    if not classes:
-        return []
-    notices = []
-    for split, measured in splits.items():
-        n_unseen = int((measured.actual >= len(classes)).sum())
-        if n_unseen:
-            names = sorted(set(measured.rows[TARGET].to_pylist()) - set(classes))
-            notices.append(
-                f"{counted(n_unseen, 'sample')} of {split} {_have(n_unseen)} a class that was not "
-                f"in train ({listing(names, most=5)}); each is counted as wrong"
-            )
-    return notices
-
-
-def size_notices(test: Measured) -> list[str]:
-    """Say where test is too small for its interval to be trusted."""
-    if not test.n:
-        return ["the test split holds no samples: nothing can be said of the model"]
-    if test.n_groups >= FEW_GROUPS:
-        return []
-    return [
-        f"test has only {counted(test.n, 'sample')} in {counted(test.n_groups, 'group')}; "
-        "its intervals are narrower than they should be"
-    ]
-
-
-def suspicions(objective: Objective, test: Measured, floors: Iterable[MeasuredFloor]) -> list[str]:
-    """Say what is too good to be taken on trust: a floor near perfection, or R² above 0.99."""
-    notices = []
-    fit = test.estimates["r2"].value if objective == "regression" else None
-    if fit is not None and fit > 0.99:
-        notices.append(
-            f"R² is {fit:.4f} on test, which is rare in real data; check that no input holds the "
-            "target"
-        )
-    for each in floors:
-        value = each.estimate.value
-        blind = each.floor.name.endswith("_alone")
-        if objective == "classification" and blind and value is not None and value > 0.99:
-            notices.append(
-                f"{each.floor.label} reaches {value:.3f} on test; check that this input does not "
-                "hold the target"
-            )
-    return notices
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    >>> counted(1, "sample"), counted(1200, "sample")
-    ('1 sample', '1,200 samples')
-    """
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def _have(count: int) -> str:
-    return "has" if count == 1 else "have"

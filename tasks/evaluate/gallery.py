@@ -10,7 +10,7 @@ import soundfile
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.evaluate.evaluation import Evaluation, Measured, Media
+from tasks.evaluate.results import Evaluation, Measured, Media
 from tasks.evaluate.wording import number, short
 from tasks.samples.decoding import Undecodable, decode_audio, decode_image
 from tasks.samples.schema import SAMPLE_ID, InputSpec, SampleSchema
@@ -154,4 +154,4 @@ def _cut(text: str, most: int) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return "missing"
-    return number(value) if isinstance(value, float) else short(str(value))
+    return f"{value:.6g}" if isinstance(value, float) else short(str(value))

@@ -4,7 +4,7 @@ Every metric here needs only sums: of hits, of rows by actual and by predicted c
 errors. The statistics of a row are one row of a sparse matrix; reweighting the rows a thousand
 times is then one matrix product, and each metric is computed for all resamples at once.
 A metric that has no value, such as R² of a constant target, is NaN here and gets its reason in
-:mod:`tasks.evaluate.measuring`.
+:mod:`tasks.evaluate.evaluation`.
 """
 
 from collections.abc import Callable

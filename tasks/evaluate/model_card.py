@@ -8,8 +8,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from tasks.evaluate.evaluation import Evaluation
 from tasks.evaluate.intervals import Estimate
+from tasks.evaluate.results import Evaluation
 from tasks.evaluate.wording import (
     harmless,
     headline,

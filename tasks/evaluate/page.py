@@ -8,11 +8,11 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from tasks.evaluate.evaluation import Evaluation
 from tasks.evaluate.gallery import Exhibit
 from tasks.evaluate.intervals import Estimate
 from tasks.evaluate.lineage import STAGES, Block, StageStory, blocks_of, story_of
 from tasks.evaluate.plots import Chart, for_page
+from tasks.evaluate.results import Evaluation
 from tasks.evaluate.wording import (
     harmless,
     headline,

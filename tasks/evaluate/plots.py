@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from tasks.evaluate.evaluation import Evaluation, Measured
-from tasks.evaluate.wording import number, short
+from tasks.evaluate.results import Evaluation, Measured
+from tasks.evaluate.wording import number, short, squeezed
 from tasks.samples.schema import SPLITS
 
 PAPER, INK, MUTED, LINE = "#ffffff", "#1b2330", "#667085", "#d9dee7"
@@ -137,7 +137,13 @@ def _floors(evaluation: Evaluation) -> Chart:
     named = [("the model", evaluation.test.estimates[primary.name], MODEL)]
     named += [(f.floor.label, f.estimate, FLOOR) for f in evaluation.floors]
     bars = [
-        (short(label, 26), e.value, e.low or e.value, e.high or e.value, colour)
+        (
+            squeezed(label, 26),
+            e.value,
+            e.value if e.low is None else e.low,
+            e.value if e.high is None else e.high,
+            colour,
+        )
         for label, e, colour in named
         if e.value is not None
     ]
@@ -199,7 +205,7 @@ def _confusion(evaluation: Evaluation) -> Chart:
     shown, others = top_classes(evaluation)
     counts = confusion_counts(evaluation.test.actual, evaluation.test.predicted, shown, others)
     most = 16 if len(counts) <= 15 else 12
-    labels = [short(evaluation.class_names[i], most) for i in shown]
+    labels = [squeezed(evaluation.class_names[i], most) for i in shown]
     labels += [OTHER_CLASSES] if others else []
     size = len(labels)
     parts = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -262,7 +268,7 @@ def _balance(evaluation: Evaluation) -> Chart:
     if evaluation.objective == "regression":
         return _target_histogram(splits, colours)
     shown, others = top_classes(evaluation)
-    labels = [short(evaluation.class_names[i], 20) for i in shown]
+    labels = [squeezed(evaluation.class_names[i], 20) for i in shown]
     labels += [OTHER_CLASSES] if others else []
     figure, axes = _figure(0.9 + min(0.34, 6.0 / max(1, len(labels))) * len(labels))
     ax = axes[0, 0]

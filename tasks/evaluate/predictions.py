@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from tasks.evaluate.evaluation import Evaluation
+from tasks.evaluate.results import Evaluation
 from tasks.evaluate.wording import harmless
 from tasks.samples.schema import GROUP, SAMPLE_ID, SPLIT, TARGET
 

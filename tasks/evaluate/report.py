@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
-from tasks.evaluate.evaluation import Evaluation, Measured
 from tasks.evaluate.intervals import Estimate
+from tasks.evaluate.results import Evaluation, Measured
 from tasks.evaluate.wording import headline, short, verdict
 from tasks.samples.report import StageReport
 

@@ -3,8 +3,8 @@
 import re
 import unicodedata
 
-from tasks.evaluate.evaluation import Evaluation
 from tasks.evaluate.intervals import Estimate
+from tasks.evaluate.results import Evaluation
 
 _BOUNDED = {"accuracy", "balanced_accuracy", "macro_f1", "mcc", "r2"}
 _KEPT_CONTROLS = "\n\t"
@@ -14,14 +14,16 @@ _BLANKS = re.compile(r"\s+")
 def number(value: float | None, metric: str = "") -> str:
     """Write a figure: three decimals where it is bounded by one, four significant digits else.
 
-    >>> number(0.93456, "accuracy"), number(12.3456, "rmse"), number(None)
-    ('0.935', '12.35', 'undefined')
+    >>> number(0.93456, "accuracy"), number(2.5, "rmse"), number(12345.6), number(None)
+    ('0.935', '2.500', '12,346', 'undefined')
     """
     if value is None:
         return "undefined"
     if metric in _BOUNDED:
         return f"{value:.3f}"
-    return f"{value:.4g}" if abs(value) < 1e6 else f"{value:.3e}"
+    if 1e4 <= abs(value) < 1e9:
+        return f"{value:,.0f}"
+    return f"{value:#.4g}".removesuffix(".")
 
 
 def interval(estimate: Estimate, metric: str = "") -> str:
@@ -85,6 +87,19 @@ def short(text: str, most: int = 40) -> str:
     """
     line = _BLANKS.sub(" ", harmless(text)).strip()
     return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def squeezed(label: str, most: int) -> str:
+    """Cut a label in its middle, since labels that start alike often differ at their end.
+
+    >>> squeezed("class number 017", most=10)
+    'class …017'
+    """
+    line = short(label, len(label) + 1)
+    if len(line) <= most:
+        return line
+    tail = max(1, most // 3)
+    return f"{line[: most - 1 - tail]}…{line[-tail:]}"
 
 
 def headline(evaluation: Evaluation) -> str:

@@ -10,11 +10,12 @@ import pyarrow as pa
 import pytest
 
 from tasks.errors import DataError, ModelError
-from tasks.evaluate.evaluation import Evaluation, evaluate
+from tasks.evaluate.evaluation import evaluate
 from tasks.evaluate.gallery import piece_of
 from tasks.evaluate.plots import charts_of
 from tasks.evaluate.publishing import publish
 from tasks.evaluate.report import EvaluateReport
+from tasks.evaluate.results import Evaluation
 from tasks.evaluate.wording import verdict
 from tasks.params import Params
 from tasks.samples.folders import StageFolders, write_manifest

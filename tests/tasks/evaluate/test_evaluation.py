@@ -159,3 +159,11 @@ def test_a_near_perfect_floor_raises_suspicion(make_world) -> None:
     model = TwoClasses(world.schema, ("no", "yes"), "classification", 0.9)
     evaluation = evaluate(model, leaking, world.media, world.params)
     assert any("does not hold the target" in notice for notice in evaluation.notices)
+
+
+def test_an_input_that_nearly_is_the_number_raises_suspicion(make_world) -> None:
+    world = make_world(objective="regression")
+    evaluation = evaluate(world.model(0.9), world.samples, world.media, world.params)
+    said = [n for n in evaluation.notices if "does not hold the target" in n]
+    assert any(n.startswith("tabular alone") for n in said)
+    assert not any(n.startswith("question alone") for n in said)

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -11,8 +12,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from tasks.errors import DataError
+from tasks.evaluate.evaluation import evaluate
 from tasks.evaluate.lineage import blocks_of, read_reports, story_of
-from tasks.evaluate.plots import confusion_counts, histograms_in, read_history
+from tasks.evaluate.plots import charts_of, confusion_counts, histograms_in, read_history
 from tasks.evaluate.publishing import publish
 from tasks.samples.tables import read_table
 
@@ -237,3 +239,15 @@ def test_no_earlier_report_is_no_fault_and_a_broken_one_is(publish_world) -> Non
     (world.folders.reports / "clean.json").write_text('{"n": 1')
     with pytest.raises(DataError, match=r"clean\.json: expected the report .* --force clean"):
         read_reports(world.folders)
+
+
+def test_an_interval_that_begins_at_zero_is_drawn_from_zero(make_world) -> None:
+    world = make_world(objective="regression")
+    evaluation = evaluate(world.model(1.0), world.samples, world.media, world.params)
+    image = next(f for f in evaluation.floors if f.floor.name == "image_alone")
+    zero = replace(image, estimate=replace(image.estimate, value=2.0, low=0.0, high=4.0))
+    half = replace(image, estimate=replace(image.estimate, value=2.0, low=2.0, high=4.0))
+    drawn = [
+        charts_of(replace(evaluation, floors=(each,)), None, None)[0].svg for each in (zero, half)
+    ]
+    assert drawn[0] != drawn[1]

@@ -37,7 +37,7 @@ def masked_loss(model: Any, ids: Tensor, mask_id: int, generator: torch.Generato
 
 
 def contrastive_loss(
-    model: Any, projector: Any, pictures: Tensor, generator: torch.Generator
+    model: Any, projector: Any, pictures: Tensor, generator: torch.Generator, *, of_sound: bool
 ) -> Tensor:
     """Return the loss of telling two views of one picture from views of others.
 
@@ -46,11 +46,12 @@ def contrastive_loss(
         projector: What the loss is computed behind, left behind later.
         pictures: ``(n, channels, height, width)``.
         generator: Draws the views.
+        of_sound: Whether they are spectra, ``height`` being time; those keep their pitch.
 
     Source:
         Chen et al. 2020, arXiv:2002.05709, section 2.1.
     """
-    views = torch.cat([view(pictures, generator), view(pictures, generator)])
+    views = torch.cat([view(pictures, generator, of_sound=of_sound) for _ in range(2)])
     hidden = model(views).last_hidden_state.flatten(2).transpose(1, 2)
     pooled = pool(hidden, torch.ones(hidden.shape[:2], dtype=torch.bool))
     vectors = functional.normalize(projector(pooled), dim=1)
@@ -61,8 +62,11 @@ def contrastive_loss(
     return functional.cross_entropy(likeness, partner)
 
 
-def view(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Return each picture shifted, brightened, with noise and a patch erased, each its own way."""
+def view(pictures: Tensor, generator: torch.Generator, *, of_sound: bool) -> Tensor:
+    """Return each picture shifted, brightened, with noise and a patch erased, each its own way.
+
+    Spectra are shifted in time alone: what sounds higher is something else.
+    """
     n, _, height, width = pictures.shape
 
     def draw(low: float, high: float, shape: tuple[int, ...] = (n, 1, 1, 1)) -> Tensor:
@@ -72,13 +76,16 @@ def view(pictures: Tensor, generator: torch.Generator) -> Tensor:
     move[:, 0, 0] = draw(0.8, 1.1, (n,))
     move[:, 1, 1] = draw(0.8, 1.1, (n,))
     move[:, :, 2] = draw(-0.2, 0.2, (n, 2))
+    if of_sound:
+        move[:, 0] = torch.tensor([1.0, 0.0, 0.0])
     grid = functional.affine_grid(move, list(pictures.shape), align_corners=False)
     moved = functional.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
-    spread = pictures.std()
+    middle, spread = pictures.mean(), pictures.std()
     noise = torch.randn(moved.shape, generator=generator)
-    changed = moved * draw(0.7, 1.3) + draw(-0.3, 0.3) * spread + noise * draw(0.0, 0.3) * spread
+    stretched = middle + (moved - middle) * draw(0.7, 1.3)
+    changed = stretched + draw(-0.3, 0.3) * spread + noise * draw(0.0, 0.3) * spread
     rows, columns = torch.arange(height).view(1, 1, -1, 1), torch.arange(width).view(1, 1, 1, -1)
     top, left = draw(0, 0.75) * height, draw(0, 0.75) * width
     erased = (rows >= top) & (rows < top + height / 4)
     erased = erased & (columns >= left) & (columns < left + width / 4)
-    return torch.where(erased, pictures.mean(), changed)
+    return torch.where(erased, middle, changed)

@@ -107,7 +107,9 @@ def _learn(
         parameters += list(projector.parameters())
 
         def loss_of(rows: Tensor, generator: torch.Generator) -> Tensor:
-            return contrastive_loss(small.model, projector, inputs[rows], generator)
+            return contrastive_loss(
+                small.model, projector, inputs[rows], generator, of_sound=modality == "audio"
+            )
 
     losses = learn(
         modality,

@@ -53,8 +53,6 @@ for _noisy in (
     logging.getLogger(_noisy).setLevel(logging.WARNING)
 
 _EXPERIMENT_TAGS = {
-    # Without it the page opens for chat applications, and hides runs and models.
-    "mlflow.experimentKind": "custom_model_development",
     "mlflow.note.content": (
         "One run for each fine-tuned model of this project, with its curves, settings, data and "
         "report. The registered model of the same name holds the versions."

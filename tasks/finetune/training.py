@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from tasks.errors import TrainingError, listing
 from tasks.finetune.resuming import SealCheckpoints, newest_whole_checkpoint
 from tasks.models.batches import SharedInputBatches, collate
 from tasks.models.fusion_model import FusionModel
+from tasks.models.heads.prediction import prediction_loss
 from tasks.models.prepared import PreparedInput
 from tasks.models.processors.base import Processor
 from tasks.params.finetune import FinetuneParams
@@ -150,7 +152,7 @@ class FusionTrainer(Trainer):
             args=arguments,
             train_dataset=_Rows(data.train),
             eval_dataset=_Rows(data.validation),
-            compute_metrics=(_accuracy if model.config.objective == "classification" else None),
+            compute_metrics=partial(_measures, objective=model.config.objective),
             callbacks=[
                 EarlyStoppingCallback(early_stopping_patience=params.early_stopping_epochs),
                 SealCheckpoints(),
@@ -332,7 +334,11 @@ def _points(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
     return []
 
 
-def _accuracy(predicted: EvalPrediction) -> dict[str, float]:
-    logits, labels = predicted.predictions, predicted.label_ids
-    logits = logits[0] if isinstance(logits, tuple) else logits
-    return {"accuracy": float((np.argmax(logits, axis=1) == labels).mean())}
+def _measures(predicted: EvalPrediction, objective: str) -> dict[str, float]:
+    """Return the mean loss over samples; the library's own is a mean over batches of any size."""
+    outputs, labels = predicted.predictions, predicted.label_ids
+    outputs = outputs[0] if isinstance(outputs, tuple) else outputs
+    loss = prediction_loss(torch.from_numpy(outputs), torch.from_numpy(labels), objective)
+    if objective == "regression":
+        return {"loss": loss.item()}
+    return {"loss": loss.item(), "accuracy": float((outputs.argmax(axis=1) == labels).mean())}

@@ -86,16 +86,22 @@ def small_text_encoder(params: PretrainParams, texts: Iterable[str]) -> SmallEnc
 
 
 def learn_tokenizer(texts: Iterable[str], n_tokens: int) -> PreTrainedTokenizerFast:
-    """Learn word pieces from texts.
+    """Learn word pieces from texts; no text is unreadable, since any byte is a piece.
+
+    Pieces are learned over bytes because the library's trainer for pieces with a "##" in front
+    numbers them in another order each time.
 
     Source:
-        Schuster and Nakajima 2012, "Japanese and Korean voice search", for the word pieces.
+        Sennrich et al. 2016, arXiv:1508.07909; over bytes as in Radford et al. 2019, section 2.2.
     """
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106  (a word piece)
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=_MAX_WORD_PIECES, special_tokens=list(_SPECIAL), show_progress=False
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    trainer = trainers.BpeTrainer(
+        vocab_size=_MAX_WORD_PIECES,
+        special_tokens=list(_SPECIAL),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
     )
     tokenizer.train_from_iterator(sorted(set(texts)), trainer)
     ends = [(piece, tokenizer.token_to_id(piece)) for piece in ("[CLS]", "[SEP]")]

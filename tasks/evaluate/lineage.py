@@ -18,13 +18,16 @@ STAGES = {
     "clean": "Records that are unreadable, incomplete or there twice were set aside.",
     "align": "The sources were joined, by key and by time, into one row per sample.",
     "split": "Each sample was put into train, validation or test; no group is torn apart.",
-    "augment": "Changed copies were added to train; validation and test stay as they were.",
+    "augment": "Changed copies go to train only; validation and test stay as they were.",
     "pretrain": "Small encoders were made from the training inputs alone, without labels.",
 }
 MOST_ROWS = 25
+MOST_FIELDS = 60
 MOST_WORDS = 12
 MOST_COLUMNS = 9
 MOST_PAIRS_IN_CELL = 8
+MOST_TURNED = 4
+EXAMPLE_HEADER = ("source", "where", "reason", "detail")
 _NOTHING = ("", "–", "0", "no")
 CELL_CHARACTERS = 90
 
@@ -107,21 +110,41 @@ def story_of(stage: str, said: Mapping[str, Any]) -> StageStory:
     return StageStory(
         name=stage,
         promise=STAGES.get(stage, ""),
-        counts=tuple((readable(k), f"{v:,}") for k, v in counts.items()),
+        counts=tuple(_count(k, v) for k, v in counts.items()),
         sentences=tuple(short(s, 300) for s in sentences(said)),
         notices=tuple(short(n, 300) for n in notices),
-        examples=_table("", shown)[0] if shown else None,
+        examples=_block("", EXAMPLE_HEADER, shown) if shown else None,
         blocks=tuple(blocks_of(rest)),
     )
 
 
-def set_aside_examples(said: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _count(key: str, value: int) -> tuple[str, str]:
+    """Return a number and what it counts; bytes are written so that a person can take them in."""
+    if key.endswith("_bytes"):
+        return readable(key.removesuffix("_bytes")), f"{value / 2**20:,.1f} MiB"
+    return readable(key.removeprefix("n_")), f"{value:,}"
+
+
+def set_aside_examples(said: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """Return the records that a stage shows of those it set aside, of all sources."""
     return [
-        {"source": source.get("name"), **example}
+        (
+            cell(source.get("name")),
+            _place(example),
+            cell(example.get("reason")),
+            short(str(example.get("detail") or ""), 200),
+        )
         for source in _records(said.get("sources"))
         for example in _records(source.get("examples"))
     ]
+
+
+def _place(example: Mapping[str, Any]) -> str:
+    """Say where a record stands: its file, its row and the column at fault."""
+    parts = [short(str(example.get("file") or ""), 60)]
+    parts += [f"row {example['row']}"] if example.get("row") else []
+    parts += [short(str(example["column"]))] if example.get("column") else []
+    return ", ".join(parts)
 
 
 def sentences(said: Mapping[str, Any]) -> Iterator[str]:
@@ -171,14 +194,14 @@ def readable(key: str) -> str:
     """Write a field's name as words.
 
     >>> readable("n_rows_reused"), readable("quarantine_reasons")
-    ('rows reused', 'quarantine reasons')
+    ('n rows reused', 'quarantine reasons')
     """
-    return short(str(key).removeprefix("n_").replace("_", " "))
+    return short(str(key).replace("_", " "))
 
 
 def blocks_of(said: Mapping[str, Any], title: str = "") -> list[Block]:
     """Return a mapping of anything as tables: its scalars first, then what is nested in it."""
-    scalars = [(readable(k), cell(v)) for k, v in said.items() if _is_plain(v)]
+    scalars = [(readable(k), cell(v)) for k, v in said.items() if _is_plain(v) and cell(v) != "–"]
     blocks = [_block(title, (), scalars)] if scalars else []
     for key, value in said.items():
         if not _is_plain(value):
@@ -202,19 +225,20 @@ def _nested(title: str, value: Any) -> list[Block]:
 def _table(title: str, records: Sequence[Mapping[str, Any]]) -> list[Block]:
     """Return records as one table, without columns that say nothing, and what is nested in each.
 
-    A single record, or one of many fields, reads better as pairs.
+    A single record reads better as pairs, and a few of many fields with the table turned.
     """
     names = dict.fromkeys(k for r in records for k in r)
     fitting = [c for c in names if all(_fits_a_cell(r[c]) for r in records if c in r)]
     columns = [c for c in fitting if any(cell(r.get(c)) not in _NOTHING for r in records)]
-    blocks = []
-    if len(records) == 1 or len(columns) > MOST_COLUMNS:
-        for i, record in enumerate(records):
-            own = f"{title} · {_name(record) or i + 1}" if len(records) > 1 else title
-            blocks += blocks_of({k: v for k, v in record.items() if k != ""}, own)
-        return blocks
+    if len(records) == 1:
+        return blocks_of({k: v for k, v in records[0].items() if k != ""}, title)
     rows = [tuple(cell(r[c]) if c in r else "" for c in columns) for r in records]
-    blocks = [_block(title, tuple(readable(c) for c in columns), rows)] if columns else []
+    header = tuple(readable(c) for c in columns)
+    if len(columns) > MOST_COLUMNS and len(records) <= MOST_TURNED:
+        names_of_records = tuple(_name(r) or str(i + 1) for i, r in enumerate(records))
+        rows = list(zip(header, *rows, strict=True))
+        header = ("", *names_of_records)
+    blocks = [_block(title, header, rows, most=MOST_FIELDS)] if columns else []
     for record in records:
         inner = {k: v for k, v in record.items() if k not in fitting}
         blocks += blocks_of(inner, f"{title} · {_name(record)}") if inner else []
@@ -227,8 +251,10 @@ def _name(record: Mapping[str, Any]) -> str:
     return short(str(record.get("") or record.get("name") or record.get("source") or ""))
 
 
-def _block(title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Block:
-    kept = tuple(rows[:MOST_ROWS])
+def _block(
+    title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]], most: int = MOST_ROWS
+) -> Block:
+    kept = tuple(rows[:most])
     return Block(title, header, kept, len(rows) - len(kept))
 
 
@@ -271,7 +297,7 @@ def cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{short(str(k))} {cell(v)}" for k, v in value.items())
+        return ", ".join(f"{short(str(k))} {cell(v)}" for k, v in value.items() if v) or "–"
     if isinstance(value, list | tuple):
         shown = ", ".join(cell(v) for v in value[:MOST_WORDS])
         return shown if len(value) <= MOST_WORDS else f"{shown} and {len(value) - MOST_WORDS} more"

@@ -187,7 +187,7 @@ def test_any_report_becomes_tables() -> None:
     assert story.notices == ("look",)
     many = next(b for b in story.blocks if b.title == "many")
     assert many.header == ("name", "value")
-    assert many.left_out == 75
+    assert many.left_out == 40
     assert json.dumps([b.rows for b in blocks_of(said)])
 
 

@@ -24,8 +24,8 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from tasks.errors import PipelineError
 from tasks.params import Params
-from tasks.tracking.flatten import cut, safe_name, text_without_secrets
-from tasks.tracking.store import STORE_FAULTS, Store, open_store, process_tags
+from tasks.tracking.flatten import cut, safe_name
+from tasks.tracking.store import STORE_FAULTS, Store, first_line, open_store, process_tags
 from tasks.tracking.tags import (
     MODEL_DIGEST,
     RESUME_KEY,
@@ -132,7 +132,7 @@ def _begin(root: Path, params: Params, resume_key: str) -> LiveRun:
         _LOG.warning(
             "MLflow does not take this run (%s); training goes on without it, and "
             "`fuseline track` adds the run afterwards",
-            _first_line(fault),
+            first_line(fault),
         )
         return LiveRun()
     return StoredRun(store, run)
@@ -179,12 +179,6 @@ def log_params(client: MlflowClient, run_id: str, params: Mapping[str, str]) -> 
 
 def _run_tags(tags: Mapping[str, str]) -> list[RunTag]:
     return [RunTag(name, value) for name, value in tags.items()]
-
-
-def _first_line(fault: BaseException) -> str:
-    """Return a fault as one line for the log, without a password that an address may carry."""
-    lines = text_without_secrets(str(fault)).strip().splitlines() or [type(fault).__name__]
-    return cut(lines[0], 300)
 
 
 class _Writer(threading.Thread):
@@ -285,9 +279,9 @@ class _Writer(threading.Thread):
             _LOG.warning(
                 "MLflow takes no figures at the moment (%s); training goes on, and they are kept "
                 "until it does",
-                _first_line(fault),
+                first_line(fault),
             )
-        self._fault = _first_line(fault)
+        self._fault = first_line(fault)
 
     def _look_at_machine(self) -> None:
         if time.monotonic() < self._next_system:

@@ -34,6 +34,7 @@ from tasks.tracking.environment import (
     is_own_store,
     tracking_uri,
 )
+from tasks.tracking.flatten import cut, text_without_secrets
 
 STORE_FAULTS = (MlflowException, SQLAlchemyError, OSError)
 """What a store raises when it is locked, full, gone or damaged."""
@@ -44,13 +45,15 @@ PID_STARTED = "host.pid_started"
 
 _LOG = logging.getLogger("tasks.tracking")
 
-for _noisy in (
-    "alembic",
-    "mlflow.pyfunc",
-    "mlflow.store.db.utils",
-    "mlflow.system_metrics.system_metrics_monitor",
-):
-    logging.getLogger(_noisy).setLevel(logging.WARNING)
+_QUIETER = {
+    "alembic": logging.WARNING,
+    "mlflow.pyfunc": logging.WARNING,
+    "mlflow.store.db.utils": logging.WARNING,
+    "mlflow.system_metrics.system_metrics_monitor": logging.WARNING,
+    "urllib3.connectionpool": logging.ERROR,  # a server that is gone is told once, by us
+}
+for _name, _level in _QUIETER.items():
+    logging.getLogger(_name).setLevel(_level)
 
 _EXPERIMENT_TAGS = {
     "mlflow.note.content": (
@@ -89,20 +92,45 @@ def open_store(root: Path, project_name: str) -> Store:
     """Open the project's store: laid out, moved along with its folder, without dead runs.
 
     Raises:
-        PipelineError: The store cannot be opened as it is; the message says what to do.
-        MlflowException: The store does not answer.
+        PipelineError: The store cannot be opened; the message says what to do.
     """
     root = root.resolve()
     uri = tracking_uri(root)
     with project_lock(root, "store"):
-        if uri.startswith("sqlite:"):
-            _lay_out(uri)
-        if is_own_store(root):
-            _follow_moved_folder(root, project_name)
-        client = MlflowClient(uri)
-        experiment = _experiment(client, root, project_name)
-        reconcile(client, experiment.experiment_id)
+        try:
+            return _open(root, uri, project_name)
+        except STORE_FAULTS as fault:
+            shown = first_line(fault)
+            raise PipelineError(
+                f"{text_without_secrets(uri)}: expected an MLflow store, found one that cannot be "
+                f"opened ({shown}). {_remedy(root)}"
+            ) from fault
+
+
+def first_line(fault: BaseException) -> str:
+    """Return a fault as one line, without a password that an address in it may carry."""
+    lines = text_without_secrets(str(fault)).strip().splitlines() or [type(fault).__name__]
+    return cut(lines[0], 160)
+
+
+def _open(root: Path, uri: str, project_name: str) -> Store:
+    if uri.startswith("sqlite:"):
+        _lay_out(uri)
+    if is_own_store(root):
+        _follow_moved_folder(root, project_name)
+    client = MlflowClient(uri)
+    experiment = _experiment(client, root, project_name)
+    reconcile(client, experiment.experiment_id)
     return Store(root, uri, experiment.experiment_id, client)
+
+
+def _remedy(root: Path) -> str:
+    if is_own_store(root):
+        return (
+            "Free the disk if it is full; if the file is damaged, move it away and run "
+            "`fuseline track`, which makes a new one from what DVC keeps"
+        )
+    return f"Start the server, or unset {URI_VARIABLE} to use a file in the project"
 
 
 def experiment_id(root: Path, project_name: str) -> str:

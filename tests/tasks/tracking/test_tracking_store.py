@@ -137,3 +137,16 @@ def test_processes_of_ours_are_handed_the_store(project: Path) -> None:
         handed["MLFLOW_TRACKING_URI"] == tracking_uri(project) == f"sqlite:///{project}/mlflow.db"
     )
     assert MlflowClient(handed["MLFLOW_TRACKING_URI"]).search_experiments()
+
+
+def test_a_store_that_cannot_be_opened_is_named_with_a_remedy(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "mlflow.db").write_text("this is no database, whatever its name may say")
+    with pytest.raises(PipelineError, match=r"mlflow\.db.*move it away"):
+        open_store(project, "things")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:tops3cret@127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(PipelineError, match="Start the server") as refused:
+        open_store(project, "things")
+    assert "tops3cret" not in str(refused.value)

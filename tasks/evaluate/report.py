@@ -38,12 +38,6 @@ class Figure(BaseModel):
         )
 
 
-class FloorFigure(Figure):
-    """A floor by the primary metric, and what kind of model it is."""
-
-    method: str
-
-
 class LeadFigure(Figure):
     """The lead of the model over its best floor by the primary metric; positive is better."""
 
@@ -60,7 +54,10 @@ class EvaluateReport(StageReport):
     test: dict[str, Figure | int]
     validation: dict[str, Figure | int]
     train: dict[str, Figure | int]
-    floors: dict[str, FloorFigure]
+    floors: dict[str, Figure]
+    floor_methods: tuple[str, ...]
+    """How each floor comes to its answers; a list, so that `dvc metrics` leaves the words out."""
+
     lead_over_best_floor: LeadFigure | None
     notices: tuple[str, ...]
     summary: tuple[str, ...]
@@ -76,12 +73,10 @@ class EvaluateReport(StageReport):
             test=_figures(evaluation.test),
             validation=_figures(evaluation.splits["validation"]),
             train=_figures(evaluation.splits["train"], only=evaluation.primary.name),
-            floors={
-                each.floor.name: FloorFigure(
-                    **vars(Figure.of(each.estimate)), method=short(each.floor.method, 120)
-                )
-                for each in evaluation.floors
-            },
+            floors={each.floor.name: Figure.of(each.estimate) for each in evaluation.floors},
+            floor_methods=tuple(
+                f"{each.floor.name}: {short(each.floor.method, 120)}" for each in evaluation.floors
+            ),
             lead_over_best_floor=LeadFigure(
                 **vars(Figure.of(lead)), over=best.floor.name, beyond_chance=lead.beyond_chance
             )

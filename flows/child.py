@@ -64,15 +64,16 @@ class Children:
             Stopped: :meth:`stop` was called before or meanwhile.
         """
         process = self._start(command)
+        assert process.stdout is not None
         kept: deque[str] = deque(maxlen=KEPT_LINES)
         try:
-            assert process.stdout is not None
             for line in lines_of(process.stdout):
                 kept.append(line)
                 say(line)
             code = process.wait()
         finally:
             end_tree(process)
+            process.stdout.close()
             with self._guard:
                 self._living.discard(process)
         if self._stopping.is_set():
@@ -154,8 +155,6 @@ def end_tree(process: subprocess.Popen[bytes], grace_seconds: float = GRACE_SECO
     # Also where the leader has ended by itself: what it left behind must not run on.
     signal_group(process, signal.SIGKILL)
     process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
 
 
 def signal_group(process: subprocess.Popen[bytes], number: int) -> None:

@@ -88,7 +88,12 @@ class Dag:
         return self._repo
 
     def _stages(self, repo: Repo) -> dict[str, Any]:
-        return {stage.addressing: stage for stage in repo.index.stages}
+        return {self._name(stage): stage for stage in repo.index.stages}
+
+    def _name(self, stage: Any) -> str:
+        """Return what a stage is called in the folder of the project, whatever the present one."""
+        in_dvc_yaml = Path(stage.path) == self._root.resolve() / "dvc.yaml"
+        return str(stage.name if in_dvc_yaml else stage.addressing)
 
     def _read(self) -> dict[str, tuple[str, ...]]:
         with self._turn:
@@ -101,8 +106,8 @@ class Dag:
         rank = position.__getitem__
         order = nx.lexicographical_topological_sort(graph.reverse(copy=False), key=rank)
         return {
-            stage.addressing: tuple(
-                above.addressing for above in sorted(graph.successors(stage), key=rank)
+            self._name(stage): tuple(
+                self._name(above) for above in sorted(graph.successors(stage), key=rank)
             )
             for stage in order
         }

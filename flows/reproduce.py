@@ -5,11 +5,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-import psutil
-
 from flows.child import Children, Ended
 from tasks.errors import StageError
-from tasks.lock import ProjectLock
+from tasks.lock import ProjectLock, runs
 
 Outcome = Literal["Ran", "Restored", "Cached"]
 
@@ -83,7 +81,7 @@ class Reproducer:
             self._children.pause(1.0)
             return
         with self._lock.lent(say, self._children.pause):
-            while any(psutil.pid_exists(pid) for pid in strangers):
+            while any(runs(pid) for pid in strangers):
                 self._children.pause(0.5)
 
 

@@ -16,6 +16,9 @@ from flows.reproduce import Reproducer, StageFailedError
 RETRIED_STAGES = ("collect",)
 """Only collect reads from outside the project, where a fault can pass by itself."""
 
+NOT_RUN = "NotRun"
+"""The state of a stage that reads from one that failed."""
+
 RETRIES = 2
 RETRY_DELAYS_SECONDS = (10.0, 30.0)
 
@@ -43,7 +46,9 @@ class StageRuns:
     def failures(self) -> list[str]:
         """Return what went wrong in each stage that failed, in the stage's own words."""
         return [
-            f"{name}: {state.message}" for name, state in self._ended.items() if state.is_failed()
+            f"{name}: {state.message}"
+            for name, state in self._ended.items()
+            if state.is_failed() and state.name != NOT_RUN
         ]
 
     def counts(self) -> Counter[str]:
@@ -53,7 +58,8 @@ class StageRuns:
     def _state_of(self, stage: str, say: Callable[[str], object]) -> State[Any]:
         if broken := [above for above in self.dag.upstream(stage) if self._is_broken(above)]:
             words = f"not run, since {' and '.join(broken)} did not complete"
-            return Cancelled(name="NotRun", message=words)
+            # A failure by type: after any other end Prefect would not look at what comes below.
+            return Failed(name=NOT_RUN, message=words)
         if not self._force and not self.dag.changed(stage):
             say("unchanged, nothing to do")
             return Completed(name="Cached", message="unchanged since its last run")

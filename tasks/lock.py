@@ -73,10 +73,16 @@ def is_alive(token: str) -> bool:
     """
     pid, _, started = token.partition(":")
     try:
-        process = psutil.Process(int(pid))
-        running = process.status() != psutil.STATUS_ZOMBIE
-        return running and f"{process.create_time():.2f}" == started
+        return runs(int(pid)) and f"{psutil.Process(int(pid)).create_time():.2f}" == started
     except (psutil.NoSuchProcess, ValueError):
+        return False
+
+
+def runs(pid: int) -> bool:
+    """Tell whether a process runs; one that ended and was not yet asked for its code does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
 
 

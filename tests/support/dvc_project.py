@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from tasks.lock import runs
+
 REPOSITORY = Path(__file__).parents[2]
 
 Stages = Mapping[str, str]
@@ -80,11 +82,7 @@ def until(holds: Callable[[], object], seconds: float, what: str) -> float:
 
 def living(pids: list[int]) -> list[int]:
     """Return those process ids whose process still runs."""
-    return [
-        pid
-        for pid in pids
-        if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    ]
+    return [pid for pid in pids if runs(pid)]
 
 
 def end(process: "subprocess.Popen[str]") -> None:

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from tasks.errors import StageError
 
@@ -67,7 +66,7 @@ class Children:
         assert process.stdout is not None
         kept: deque[str] = deque(maxlen=KEPT_LINES)
         try:
-            for line in lines_of(process.stdout):
+            for line in lines_of(process):
                 kept.append(line)
                 say(line)
             code = process.wait()
@@ -122,16 +121,20 @@ class Children:
             return process
 
 
-def lines_of(pipe: IO[bytes]) -> Iterator[str]:
+def lines_of(process: "subprocess.Popen[bytes]") -> Iterator[str]:
     """Yield the lines that a process prints; a progress bar's returns count as line ends.
 
-    The wait wakes up often, so that an exception raised into this thread lands.
+    The wait wakes up often: an exception raised into this thread must land, and something that
+    outlives the process may keep its pipe open.
     """
-    rest = b""
+    assert process.stdout is not None
+    pipe, rest = process.stdout, b""
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while True:
             if not selector.select(POLL_SECONDS):
+                if process.poll() is not None:
+                    break
                 continue
             chunk = os.read(pipe.fileno(), 65_536)
             if not chunk:

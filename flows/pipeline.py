@@ -25,6 +25,9 @@ from tasks.params import load_params
 SIDE_BY_SIDE = 2
 """Stages that run at once where the DAG lets them; each is a process of its own."""
 
+MODEL_IS_DONE = "evaluate"
+"""The stage after which there is a model to show."""
+
 THREADS: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=SIDE_BY_SIDE)
 
 
@@ -63,7 +66,7 @@ def pipeline(until: str | None = None, force: bool = False, track: bool = True) 
         runs = StageRuns(dag, Reproducer(children, lock), force)
         try:
             run_stages(stages, runs)
-            if track and until is None and runs.all_completed():
+            if track and MODEL_IS_DONE in stages and runs.all_completed():
                 run_tracking(children, runs)
         except BaseException:
             # A task in a thread ends only when its child process does.

@@ -63,13 +63,14 @@ def run(params: Params, folders: StageFolders) -> FinetuneReport:
     known = labels != -100 if targets.objective == "classification" else np.ones(len(labels), bool)
     trained = {spec["name"]: spec["trained"] != "none" for spec in model.config.inputs}
     rows = np.flatnonzero(in_train)
+    shared = shared_input(prepared, trained, rows, params.finetune.batch_size_samples)
     data = TrainingData(
         prepared=prepared,
         labels=labels,
         sample_ids=samples[SAMPLE_ID].to_pylist(),
         train=rows,
         validation=np.flatnonzero(~in_train & known),
-        shared=shared_input(prepared, trained, rows) if params.finetune.share_inputs else None,
+        shared=shared if params.finetune.share_inputs else None,
     )
     key = training_key(params, [folders.of("augment"), folders.of("pretrain")])
     checkpoints = folders.cache / "checkpoints" / key

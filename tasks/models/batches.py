@@ -51,21 +51,34 @@ class SharedInputBatches:
         return np.lexsort((within, np.where(values >= 0, rank[values], within)))
 
 
-def shared_input(
-    prepared: Mapping[str, PreparedInput], trained: Mapping[str, bool], rows: NDArray[np.int64]
-) -> str | None:
-    """Return the input to build batches around: the trained one that most samples share.
+FEWEST_SHARED = 8
+"""Batches built around an input hold at least this many values of it, or they are too alike."""
 
-    An input whose encoder is frozen costs nothing a second time; one that no two samples share
-    gains nothing.
+
+def shared_input(
+    prepared: Mapping[str, PreparedInput],
+    trained: Mapping[str, bool],
+    rows: NDArray[np.int64],
+    batch_size: int,
+) -> str | None:
+    """Return the input to build batches around: the one whose encoder is then spared most work.
+
+    The work is what the encoder reads of it. A shuffled batch of ``b`` samples holds about
+    ``n (1 - (1 - 1/n)^b)`` of ``n`` distinct values; one built around the input holds ``b``
+    divided by how many samples share a value. Six questions are six in any batch, so nothing is
+    gained by batches of one question; and nothing would be learned from them either.
     """
-    gains = {
-        name: (len(rows) / max(1, len(np.unique(p.index[rows]))), p.distinct[:1].size)
-        for name, p in prepared.items()
-        if trained[name] and not p.encoded and p.n_distinct
-    }
-    worth = {name: ratio * size for name, (ratio, size) in gains.items() if ratio > 1.5}
-    return max(worth, key=lambda name: worth[name]) if worth else None
+    spared = {}
+    for name, p in prepared.items():
+        there = p.index[rows][p.index[rows] >= 0]
+        if not trained[name] or p.encoded or not len(there):
+            continue
+        n = len(np.unique(there))
+        shuffled = n * (1 - (1 - 1 / n) ** batch_size)
+        together = batch_size * n / len(there)
+        if together >= FEWEST_SHARED and shuffled > 1.2 * together:
+            spared[name] = (shuffled - together) * p.distinct[:1].size
+    return max(spared, key=lambda name: spared[name]) if spared else None
 
 
 def collate(

@@ -113,7 +113,7 @@ def predict_prepared(
 ) -> NDArray[np.float32]:
     """Return the model's outputs for every sample, ``(n_samples, n_outputs)``, in their order."""
     rows = np.arange(n_samples)
-    shared = shared_input(prepared, dict.fromkeys(prepared, True), rows)
+    shared = shared_input(prepared, dict.fromkeys(prepared, True), rows, _BATCH)
     order = np.argsort(prepared[shared].index, kind="stable") if shared else rows
     outputs = np.empty((n_samples, model.config.n_outputs), dtype=np.float32)
     device = model.missing.device

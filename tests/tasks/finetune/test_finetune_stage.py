@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests_support import tiny_params, write_tiny_project
+from tiny_project import tiny_params, write_tiny_project
 
 from tasks.__main__ import run_stage
 from tasks.errors import DataError, TrainingError

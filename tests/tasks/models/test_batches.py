@@ -52,16 +52,26 @@ def test_samples_that_share_an_input_sit_together() -> None:
 
 
 def test_batches_are_built_around_the_trained_input_that_saves_most() -> None:
-    rows = np.arange(12)
+    rows = np.arange(600)
     prepared = {
         "image": input_of([i // 4 for i in rows], width=100),
-        "question": input_of([i % 2 for i in rows], width=4),
+        "tone": input_of([i // 4 for i in rows], width=50),
+        "question": input_of([i % 6 for i in rows], width=4000),
         "alone": input_of(rows.tolist(), width=1000),
     }
     everything = dict.fromkeys(prepared, True)
-    assert shared_input(prepared, everything, rows) == "image"
-    assert shared_input(prepared, everything | {"image": False}, rows) == "question"
-    assert shared_input({"alone": prepared["alone"]}, everything, rows) is None
+    assert shared_input(prepared, everything, rows, 64) == "image"
+    assert shared_input(prepared, everything | {"image": False}, rows, 64) == "tone"
+    assert shared_input({"alone": prepared["alone"]}, everything, rows, 64) is None
+
+
+def test_batches_are_never_built_around_a_handful_of_values() -> None:
+    rows = np.arange(600)
+    few = {"question": input_of([i % 6 for i in rows], width=4000)}
+    assert shared_input(few, {"question": True}, rows, 64) is None
+    shared_by_many = {"image": input_of([i // 30 for i in rows], width=4000)}
+    assert shared_input(shared_by_many, {"image": True}, rows, 64) is None
+    assert shared_input(shared_by_many, {"image": True}, rows, 300) == "image"
 
 
 def test_a_batch_holds_each_distinct_value_once_and_says_who_has_it() -> None:

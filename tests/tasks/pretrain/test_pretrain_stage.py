@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests_support import tiny_params, write_tiny_project
+from tiny_project import tiny_params, write_tiny_project
 from transformers import AutoModel
 
 from tasks.__main__ import run_stage

@@ -1,10 +1,13 @@
 """The Prefect server that a run reports to: the one that is set up, or a temporary one."""
 
+import os
 import signal
 import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
@@ -70,11 +73,25 @@ def start_temporary_server() -> None:
             failed.append(fault)
 
     thread = threading.Thread(target=start, name="prefect-server", daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(0.1)
+    # Where it is stopped in the midst of a query, the database library logs the traceback.
+    with _environment(PREFECT_LOGGING_ROOT_LEVEL="CRITICAL"):
+        thread.start()
+        while thread.is_alive():
+            thread.join(0.1)
     if failed:
         raise PipelineError(f"Prefect's temporary server did not start: {failed[0]}")
+
+
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """Add variables to the environment of the processes that the block starts."""
+    added = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 def wait_for_records(flow_run_id: str, n_task_runs: int) -> None:

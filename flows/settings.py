@@ -49,15 +49,13 @@ def settings(source: Path, assignments: Sequence[str] = (), whole: bool = True) 
         ParamsError: All faults of the resulting settings.
     """
     raw = read_yaml(source)
-    missing = [] if whole else [name for name in Params.model_fields if name not in raw]
-    text = with_sections(source.read_text(encoding="utf-8-sig"), missing)
-    for name in missing:
+    left_out = [] if whole else [name for name in Params.model_fields if name not in raw]
+    text = with_sections(source.read_text(encoding="utf-8-sig"), left_out)
+    for name in left_out:
         raw[name] = {}
     for assignment in assignments:
         assign(raw, assignment)
-    if assignments:
-        text = dumped(raw)
-    return Settings(validate_params(raw, source), text)
+    return Settings(validate_params(raw, source), dumped(raw) if assignments else text)
 
 
 def with_sections(text: str, names: Sequence[str]) -> str:

@@ -128,6 +128,17 @@ def test_the_settings_dvc_watches_exist(stage: str) -> None:
                 break
 
 
+def test_params_yaml_writes_down_every_setting_dvc_watches() -> None:
+    """DVC stops where one is missing, though it has a default."""
+    params, watched = _load("params.yaml"), {w for s in STAGES for w in DVC[s]["params"]}
+    assert len(watched) >= 10
+    for dotted in watched:
+        node = params
+        for part in dotted.split("."):
+            assert part in node, dotted
+            node = node[part]
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_settings_a_stage_reads_are_what_dvc_watches(stage: str) -> None:
     """A section reached as ``params.SECTION`` in a stage's code must be among its params."""

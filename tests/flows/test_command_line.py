@@ -119,9 +119,10 @@ def test_a_wrong_assignment_is_refused(params: Path, assignment: str, words: str
     assert params.read_text() == before
 
 
-def test_a_file_with_two_sections_is_enough_and_keeps_its_text(tmp_path: Path) -> None:
+def test_a_file_with_three_sections_is_enough_and_keeps_its_text(tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
     mine.write_text(
+        "project: {name: mine, seed: 1, cpu_threads: 1, max_bad_fraction: 0.1}\n"
         "collect:\n  root: .\n  sources:\n"
         "    - {kind: table, name: rows, path: rows.csv, columns: {words: text, label: category}}\n"
         "align: {base: rows, inputs: [words], target: label}  # what is learnt\n"

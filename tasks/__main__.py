@@ -32,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"usage: python -m tasks STAGE, a stage being one of {listing(STAGES)}.{close}")
         return 2
     stop_with_parent()
+    # Threads that wait for others sleep: where cores are shared, spinning costs more than it gains.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         params = load_params()
         with stage_turn(Path.cwd(), say=lambda words: print(words, flush=True)):

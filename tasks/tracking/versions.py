@@ -16,10 +16,7 @@ from mlflow.models import Model
 
 import tasks
 from tasks.errors import PipelineError
-from tasks.models.inference import read_schema
-from tasks.tracking import model_script
 from tasks.tracking.findings import Findings
-from tasks.tracking.served_model import MODEL
 from tasks.tracking.serving import input_example, requirements, signature
 from tasks.tracking.store import Store
 from tasks.tracking.tags import MODEL_DIGEST
@@ -98,6 +95,11 @@ def _logged_model(store: Store, name: str, findings: Findings, run_id: str) -> L
 
 def _pack(folder: Path, findings: Findings, logged: LoggedModel, run_id: str) -> None:
     """Write the model as a pyfunc folder that needs nothing of this project."""
+    # They bring torch along, which takes seconds and is not needed where nothing changed.
+    from tasks.models.inference import read_schema
+    from tasks.tracking import model_script
+    from tasks.tracking.served_model import MODEL
+
     schema = read_schema(findings.model)
     classes = json.loads((findings.model / "training.json").read_text(encoding="utf-8"))["classes"]
     example = input_example(findings.root, schema)

@@ -24,7 +24,7 @@ $(READY): pyproject.toml constraints.txt
 	  export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$(setting global.index-url)}}"; \
 	  [ -n "$$UV_DEFAULT_INDEX" ] || unset UV_DEFAULT_INDEX; \
 	  echo "Installing the pinned packages with uv; the first time takes a few minutes."; \
-	  $(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[dev]' -c constraints.txt; \
+	  $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -e '.[dev]' -c constraints.txt; \
 	else \
 	  echo "uv cannot be installed here; pip installs the same packages, only slower."; \
 	  $(BIN)/python -m pip install --quiet -e '.[dev]' -c constraints.txt; \

@@ -90,7 +90,10 @@ def check() -> None:
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )
 def repro(context: typer.Context) -> None:
-    """Run `dvc repro` with the arguments given, when no other run is in its way."""
+    """Run `dvc repro` with the arguments given, after waiting for a run that is in its way.
+
+    A plain `dvc repro` is refused by DVC ("is busy") while a stage of a run is at work.
+    """
     from flows.child import Children
     from flows.reproduce import Reproducer
 

@@ -4,6 +4,10 @@ Whoever has the turn holds an flock on ``.fuseline/run.lock`` and has written in
 is, so that the next one can say what it waits for. The kernel gives the lock back when its holder
 dies. A plain `dvc repro` cannot hold it, only the stages that it starts can; therefore such a stage
 writes down the DVC process, and the turn lasts until that process has ended.
+
+What cannot be had: a plain `dvc repro` that begins while a stage of a run is busy is refused by DVC
+itself, at once and with the words "is busy, it is being blocked by", before any code of ours runs;
+`dvc --wait-for-lock` does not wait for that. Nothing is harmed. `fuseline repro` waits instead.
 """
 
 import fcntl

@@ -10,12 +10,15 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+import tasks
 from tasks.params import Params
-from tasks.samples.folders import folder_digest, manifest_faults, write_manifest
+from tasks.samples.folders import folder_digest, manifest_faults, sha256, write_manifest
+
+_CODE = Path(tasks.__file__).parent
 
 
 def training_key(params: Params, inputs: list[Path]) -> str:
-    """Return a name for a training: equal only for equal settings and equal data.
+    """Return a name for a training: equal only for equal settings, data and code.
 
     Args:
         params: All settings; those that training reads count.
@@ -25,6 +28,10 @@ def training_key(params: Params, inputs: list[Path]) -> str:
         "project": params.project.model_dump(mode="json", include={"seed", "cpu_threads"}),
         "finetune": params.finetune.model_dump(mode="json"),
         "inputs": [folder_digest(folder) for folder in inputs],
+        "code": [
+            sha256(path)
+            for path in sorted((*_CODE.glob("models/**/*.py"), *_CODE.glob("finetune/*.py")))
+        ],
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -49,10 +49,10 @@ def find_checkpoint(name: str, modality: str, pretrain: Path, root: Path) -> Che
     if name == PRETRAIN:
         folder = pretrain / modality
         if not folder.is_dir():
-            made = sorted(p.name for p in pretrain.iterdir() if p.is_dir())
+            made = listing(sorted(p.name for p in pretrain.iterdir() if p.is_dir())) or "none"
             raise ModelError(
-                f"the pretrain stage made no {modality} encoder (it made: {listing(made) or 'none'})"
-                f"; add {modality} to pretrain.modalities, or name a checkpoint under "
+                f"the pretrain stage made no {modality} encoder (it made: {made}); "
+                f"add {modality} to pretrain.modalities, or name a checkpoint under "
                 "finetune.encoders"
             )
         return Checkpoint(name, folder, made_here=True)
@@ -67,7 +67,7 @@ def find_checkpoint(name: str, modality: str, pretrain: Path, root: Path) -> Che
     if not list(folder.glob("*.safetensors")):
         raise ModelError(
             f"checkpoint '{name}' holds no .safetensors file; other formats can run code and are "
-            "not read: convert it with save_pretrained(safe_serialization=True)"
+            "not read: load it where it came from and save it again with save_pretrained"
         )
     return Checkpoint(name, folder, made_here=False)
 
@@ -79,15 +79,15 @@ def _download(name: str) -> Path:
     repository, _, revision = name.removeprefix(HUB).partition("@")
     if not revision:
         raise ModelError(
-            f"checkpoint '{name}' names no revision; write {HUB}{repository}@REVISION, so that the "
-            "same name always means the same weights"
+            f"checkpoint '{name}' names no revision; write {HUB}{repository}@REVISION, so "
+            "that the same name always means the same weights"
         )
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=list(_FILES)))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as fault:
         raise ModelError(
-            f"checkpoint '{name}' could not be had from the hub ({type(fault).__name__}); check the "
-            "name and the network, or name a local folder"
+            f"checkpoint '{name}' could not be had from the hub ({type(fault).__name__}); "
+            "check the name and the network, or name a local folder"
         ) from None
 
 

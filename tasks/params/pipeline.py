@@ -26,6 +26,9 @@ MODALITY_OF: dict[ColumnType, str] = {
 """The modality that reads a column of each type; keys and times are not inputs."""
 
 
+_ENCODED = ("text", "image", "audio")
+
+
 class Params(Section):
     """params.yaml, validated: one section for the project and one for each stage."""
 
@@ -84,6 +87,25 @@ class Params(Section):
         """Return the modality that reads an input column."""
         return MODALITY_OF[self._column_types[self.full_name(column)]]
 
+    def input_names(self) -> set[str]:
+        """Return what the inputs with an encoder are called: by column, or by full name if shared.
+
+        Columns that do not exist are left out; :meth:`faults` tells of them.
+        """
+        found = {self._found(column) for column in self.align.inputs} - {""}
+        columns = {name for name in found if MODALITY_OF.get(self._column_types[name]) in _ENCODED}
+        short = [name.split(".", 1)[1] for name in columns]
+        return {
+            name if short.count(name.split(".", 1)[1]) > 1 else name.split(".", 1)[1]
+            for name in columns
+        }
+
+    def _found(self, column: str) -> str:
+        try:
+            return self.full_name(column)
+        except KeyError:
+            return ""
+
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield (place, message) for everything the sections say that does not fit together."""
         sources = {source.name for source in self.collect.sources}
@@ -140,10 +162,9 @@ class Params(Section):
                     place,
                     f"'{name}' is of type {kind}; a target is a 'category' or a 'number'",
                 )
-        names = {name.split(".", 1)[1] for name in self.align.inputs if "." in name}
-        names |= {name for name in self.align.inputs if "." not in name}
+        names = self.input_names()
         for name in self.finetune.encoders:
-            allowed = names | set(MODALITY_OF.values())
+            allowed = names | set(_ENCODED)
             if name not in allowed:
                 yield (
                     f"finetune.encoders.{name}",

@@ -26,4 +26,4 @@ class PretrainParams(Section):
     audio_rate_hz: int = Field(8000, ge=1000)
     audio_seconds: float = Field(1.0, gt=0)
     text_tokens: int = Field(32, ge=4)
-    """The longest text an encoder reads; longer ones are cut, and counted."""
+    """The longest text an encoder reads; longer ones are cut."""

@@ -28,7 +28,7 @@ class PretrainReport(StageReport):
             f"{modality}: {e.architecture} of {e.n_parameters:,} parameters, "
             + (
                 f"{e.objective} on {e.n_inputs:,} distinct inputs, "
-                f"loss {e.first_loss:.3f} → {e.last_loss:.3f} in {e.epochs} epochs"
+                f"loss {e.first_loss:.3f} → {e.last_loss:.3f}, epochs: {e.epochs}"
                 if e.first_loss is not None and e.last_loss is not None
                 else "left at its random start"
             )

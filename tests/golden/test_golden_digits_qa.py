@@ -1,7 +1,7 @@
-"""The embedded data set through every stage: counts that the manifest explains, numbers that hold.
+"""The embedded data set through every stage: counts that the manifest explains, and numbers.
 
-A third of the scans and fewer epochs keep it short. A change that moves the numbers on purpose moves
-them here in the same commit.
+A third of the scans and fewer epochs keep it short. A change that moves the numbers on purpose
+moves them here in the same commit.
 """
 
 import json

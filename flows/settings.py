@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def assign(raw: Any, assignment: str) -> None:
     for i, part in enumerate(parts):
         here, last = ".".join(parts[:i]), i == len(parts) - 1
         if isinstance(node, list):
-            if not (part.isdigit() and int(part) < len(node)):
+            if not (part.isdecimal() and int(part) < len(node)):
                 raise ParamsError(
                     [f"--set {assignment}: '{here}' is a list of {len(node)}; no place '{part}'"]
                 )
@@ -128,11 +129,17 @@ def adopt(root: Path, text: str) -> Path | None:
         return None
     kept = None
     if former is not None and not is_committed(root, PARAMS):
-        kept = BEFORE
+        kept = _free_name(root)
         (root / kept).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, root / kept)
     write_text(path, text)
     return kept
+
+
+def _free_name(root: Path) -> Path:
+    """Return a name for kept settings that is not taken; what was kept before stays."""
+    names = (BEFORE.with_stem(f"{BEFORE.stem}.{number}") for number in count(1))
+    return next(name for name in names if not (root / name).exists())
 
 
 def is_committed(root: Path, path: Path) -> bool:

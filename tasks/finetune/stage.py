@@ -23,7 +23,7 @@ from tasks.finetune.targets import learn_targets
 from tasks.finetune.training import TrainingData, TrainingResult, train
 from tasks.models.batches import shared_input
 from tasks.models.features import with_frozen_features
-from tasks.models.inference import PROCESSORS, SCHEMA
+from tasks.models.inference import SCHEMA, processor_folder
 from tasks.models.prepared import prepare
 from tasks.models.runtime import choose_device, fix_randomness, quiet_libraries
 from tasks.params import Params
@@ -96,8 +96,8 @@ def run(params: Params, folders: StageFolders) -> FinetuneReport:
             notices=_notices(n_unknown),
         )
         model.save_pretrained(folders.output)
-        for name, processor in built.processors.items():
-            processor.save(folders.output / PROCESSORS / name)
+        for spec in schema.inputs:
+            built.processors[spec.name].save(processor_folder(schema, spec, folders.output))
         write_text(folders.output / SCHEMA, schema.model_dump_json(indent=1) + "\n")
         write_text(folders.output / "training.json", report.model_dump_json(indent=1) + "\n")
         write_text(folders.output / "history.csv", _history_table(result))

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from tasks.models.fusion_model import FusionModel
+from tasks.models.kept_arrays import keep_array, kept_array
 from tasks.models.prepared import PreparedInput
 from tasks.models.processors.base import Processor
 
@@ -67,19 +68,13 @@ def _features(
 ) -> PreparedInput:
     if not prepared.n_distinct or prepared.encoded:
         return prepared
-    key = f"{prepared.key}-{_weights_digest(model, name)}"
-    path = cache / f"{hashlib.sha256(key.encode()).hexdigest()}.npy" if cache else None
-    if path is not None and path.is_file():
-        features = np.load(path, allow_pickle=False)
-        how = "taken from the cache"
-    else:
+    key = hashlib.sha256(f"{prepared.key}-{_weights_digest(model, name)}".encode()).hexdigest()
+    features = kept_array(cache, key) if cache else None
+    how = "taken from the cache" if features is not None else "encoded once"
+    if features is None:
         features = encode_distinct(model, name, prepared, processor)
-        how = "encoded once"
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = path.with_name(f".{path.name}.tmp.npy")
-            np.save(unfinished, features, allow_pickle=False)
-            unfinished.replace(path)
+        if cache:
+            features = keep_array([features], len(features), cache, key)
     logger.info("input '%s': its encoder is frozen; %s values %s", name, f"{len(features):,}", how)
     return replace(prepared, distinct=features, encoded=True)
 

@@ -20,6 +20,7 @@ from tasks.models.processors.image import ImageProcessor
 from tasks.models.processors.tabular import TabularProcessor
 from tasks.models.processors.text import TextProcessor
 from tasks.models.runtime import choose_device, quiet_libraries
+from tasks.samples.folders import manifest_faults
 from tasks.samples.schema import InputSpec, SampleSchema
 
 PROCESSORS = "processors"
@@ -55,7 +56,10 @@ class Predictor:
         quiet_libraries()
         torch.set_num_threads(cpu_threads)
         schema = read_schema(folder)
-        processors = {i.name: load_processor(i, folder / PROCESSORS) for i in schema.inputs}
+        faults = manifest_faults(folder)
+        if faults:
+            raise ModelError(f"{faults[0]}; run `dvc repro --force finetune`")
+        processors = {i.name: load_processor(schema, i, folder) for i in schema.inputs}
         return cls(FusionModel.load(folder).to(choose_device(device)), schema, processors)
 
     def predict(
@@ -133,9 +137,17 @@ def read_schema(folder: Path) -> SampleSchema:
     return SampleSchema.model_validate_json(path.read_text(encoding="utf-8"))
 
 
-def load_processor(spec: InputSpec, folder: Path) -> Processor:
+def processor_folder(schema: SampleSchema, spec: InputSpec, folder: Path) -> Path:
+    """Return where a model keeps the processor of one input.
+
+    Its place among the inputs names it: the name of a column can be anything, a path too.
+    """
+    return folder / PROCESSORS / f"{schema.inputs.index(spec)}-{spec.modality}"
+
+
+def load_processor(schema: SampleSchema, spec: InputSpec, folder: Path) -> Processor:
     """Load the processor of one input from where the model keeps it."""
-    own = folder / spec.name
+    own = processor_folder(schema, spec, folder)
     if spec.modality == "text":
         return TextProcessor.load(own)
     if spec.modality == "image":

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tasks.errors import DataError
+from tasks.models.kept_arrays import keep_array, kept_array
 from tasks.models.processors.base import Processor
 from tasks.samples.decoding import Undecodable, decode_audio, decode_image
 from tasks.samples.schema import RECIPE, InputSpec
@@ -183,23 +184,5 @@ def _stored(chunks: Iterator[NDArray[Any]], n: int, cache: Path | None, key: str
         return np.empty((0, 1), dtype=np.float32)
     if cache is None:
         return np.concatenate(list(chunks))
-    path = cache / f"{key}.npy"
-    if not path.is_file():
-        cache.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{key}.{os.getpid()}.tmp")
-        try:
-            array: Any = None
-            at = 0
-            for chunk in chunks:
-                if array is None:
-                    array = np.lib.format.open_memmap(
-                        unfinished, mode="w+", dtype=chunk.dtype, shape=(n, *chunk.shape[1:])
-                    )
-                array[at : at + len(chunk)] = chunk
-                at += len(chunk)
-            array.flush()
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return mapped
+    kept = kept_array(cache, key)
+    return keep_array(chunks, n, cache, key) if kept is None else kept

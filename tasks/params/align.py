@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from tasks.params.section import Section
 
@@ -71,9 +71,3 @@ class AlignParams(Section):
 
     missing_inputs: Literal["keep", "drop", "fail"] = "keep"
     """What becomes of a sample that lacks an input: kept with a mask, set aside, or an error."""
-
-    @model_validator(mode="after")
-    def _target_is_no_input(self) -> "AlignParams":
-        if self.target in self.inputs:
-            raise ValueError(f"target '{self.target}' is listed among the inputs too")
-        return self

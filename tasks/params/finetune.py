@@ -35,7 +35,7 @@ class FinetuneParams(Section):
 
     train_encoders: TrainedPart = "all"
     fusion: Literal["concat", "gated", "cross_attention"] = "gated"
-    width_features: int = Field(128, ge=8)
+    width_features: int = Field(128, ge=8, multiple_of=4)
     """Width of each projected input and of the fused vector."""
 
     dropout: float = Field(0.1, ge=0, lt=1)

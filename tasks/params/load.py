@@ -6,12 +6,20 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from tasks.errors import ParamsError, nearest
 from tasks.params.pipeline import Params
 
 MAX_BYTES = 1_000_000
+WATCHED = (
+    ("project", "name"),
+    ("project", "seed"),
+    ("project", "cpu_threads"),
+    ("project", "max_bad_fraction"),
+    ("collect", "root"),
+)
+"""The settings that dvc.yaml names one by one; DVC stops where one is not in params.yaml."""
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
@@ -36,6 +44,12 @@ def validate_params(raw: Any, path: Path) -> Params:
     except ValidationError as fault:
         raise ParamsError([_worded(path, raw, e) for e in _causes(fault)]) from None
     faults = [f"{_place(path, raw, at.split('.'))}: {words}" for at, words in params.faults()]
+    faults += [
+        f"{_place(path, raw, [section])}: '{section}.{key}' is missing; DVC watches it by itself, "
+        f"so it must be written, as in {key}: {getattr(getattr(params, section), key)}"
+        for section, key in WATCHED
+        if key not in raw[section]
+    ]
     if faults:
         raise ParamsError(faults)
     return params
@@ -55,6 +69,9 @@ def read_yaml(path: Path) -> Any:
     except MarkedYAMLError as fault:
         line = fault.problem_mark.line + 1 if fault.problem_mark else "?"
         raise ParamsError([f"{path}:{line}: not valid YAML: {fault.problem}"]) from None
+    except (YAMLError, ValueError, RecursionError) as fault:
+        first = str(fault).splitlines()[0]
+        raise ParamsError([f"{path}: not valid YAML: {first}"]) from None
     if not isinstance(raw, Mapping):
         raise ParamsError([f"{path}: expected a mapping of sections, found {_kind(raw)}"])
     return raw

@@ -162,6 +162,12 @@ class Params(Section):
                     place,
                     f"'{name}' is of type {kind}; a target is a 'category' or a 'number'",
                 )
+        full = [self._found(column) for column in self.align.inputs]
+        if self._found(self.align.target) in full:
+            yield "align.target", f"target '{self.align.target}' is listed among the inputs too"
+        for i, name in enumerate(full):
+            if name and name in full[:i]:
+                yield f"align.inputs.{i}", f"'{name}' is listed twice among the inputs"
         names = self.input_names()
         for name in self.finetune.encoders:
             allowed = names | set(_ENCODED)

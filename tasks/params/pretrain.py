@@ -20,7 +20,7 @@ class PretrainParams(Section):
     learning_rate: float = Field(1.0e-3, gt=0)
 
     image_size_pixels: int = Field(32, ge=8)
-    width_features: int = Field(64, ge=8)
+    width_features: int = Field(64, ge=8, multiple_of=8)
     """Width of the last layer of each encoder."""
 
     audio_rate_hz: int = Field(8000, ge=1000)

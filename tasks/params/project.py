@@ -11,7 +11,7 @@ class ProjectParams(Section):
     name: str = Field("fuseline", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     """Names the MLflow experiment and the registered model."""
 
-    seed: int = Field(7, ge=0)
+    seed: int = Field(7, ge=0, lt=2**32)
     """Fixes everything that is drawn at random, in every stage."""
 
     cpu_threads: int = Field(2, ge=1)

@@ -68,10 +68,12 @@ def stage_output(root: Path, stage: str) -> Iterator[StageFolders]:
         yield StageFolders(root=root, output=unfinished)
         write_manifest(unfinished)
         final = data / stage
+        former = data / f".{stage}.former.tmp"
         if final.exists():
-            shutil.rmtree(final)
+            final.replace(former)
         unfinished.replace(final)
         _sync(data)
+        shutil.rmtree(former, ignore_errors=True)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 

@@ -14,8 +14,9 @@ from tasks.params import load_params
 REPOSITORY = Path(__file__).parents[3]
 
 GOOD = """\
-project: {name: demo}
+project: {name: demo, seed: 7, cpu_threads: 1, max_bad_fraction: 0.2}
 collect:
+  root: data/raw
   sources:
     - kind: table
       name: rows

@@ -17,7 +17,8 @@ from tasks.params import Params
 from tasks.tracking.live import LiveRun, live_run
 from tasks.tracking.store import open_store
 
-FORK = multiprocessing.get_context("fork")
+# A new interpreter: a copy of this one would share its threads' locks.
+SPAWN = multiprocessing.get_context("spawn")
 
 
 def runs(root: Path, params: Params) -> list[Run]:
@@ -148,7 +149,7 @@ def _train_on_a_full_disk(root: Path, params: Params, told: Path) -> None:
 
 def test_a_full_disk_does_not_end_training(project: Path, params: Params, tmp_path: Path) -> None:
     told = tmp_path / "log.txt"
-    child = FORK.Process(target=_train_on_a_full_disk, args=(project, params, told))
+    child = SPAWN.Process(target=_train_on_a_full_disk, args=(project, params, told))
     child.start()
     child.join(60)
     assert child.exitcode == 0
@@ -172,7 +173,7 @@ def _train_and_die(root: Path, params: Params) -> None:
 
 
 def test_a_killed_training_goes_on_in_its_run(project: Path, params: Params) -> None:
-    child = FORK.Process(target=_train_and_die, args=(project, params))
+    child = SPAWN.Process(target=_train_and_die, args=(project, params))
     child.start()
     child.join(60)
     assert child.exitcode == -signal.SIGKILL

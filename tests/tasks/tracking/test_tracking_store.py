@@ -18,7 +18,8 @@ from tasks.tracking.environment import (
 )
 from tasks.tracking.store import experiment_id, open_store, process_tags
 
-FORK = multiprocessing.get_context("fork")
+# A new interpreter: a copy of this one would share its threads' locks.
+SPAWN = multiprocessing.get_context("spawn")
 
 
 def _use(root: Path) -> None:
@@ -31,7 +32,7 @@ def _use(root: Path) -> None:
 
 @pytest.mark.slow
 def test_four_processes_may_use_a_new_store_at_once(tmp_path: Path) -> None:
-    workers = [FORK.Process(target=_use, args=(tmp_path,)) for _ in range(4)]
+    workers = [SPAWN.Process(target=_use, args=(tmp_path,)) for _ in range(4)]
     for worker in workers:
         worker.start()
     for worker in workers:

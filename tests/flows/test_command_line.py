@@ -147,6 +147,10 @@ def test_former_settings_are_kept_where_git_does_not_hold_them(tmp_path: Path) -
 
     assert adopt(root, held) is None
     assert adopt(root, "first: {}\n") is None
-    assert adopt(root, "second: {}\n") == BEFORE
-    assert (root / BEFORE).read_text() == "first: {}\n"
+    kept = adopt(root, "second: {}\n")
+    assert kept == BEFORE.with_stem("params.before.1")
     assert (root / "params.yaml").read_text() == "second: {}\n"
+    assert (root / kept).read_text() == "first: {}\n"
+    assert adopt(root, "third: {}\n") == BEFORE.with_stem("params.before.2")
+    assert (root / kept).read_text() == "first: {}\n"
+    assert (root / "params.yaml").read_text() == "third: {}\n"

@@ -1,6 +1,7 @@
 """Small projects of shell commands under DVC, and what a test asks of their processes."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -66,6 +67,8 @@ def start(root: Path, *command: str, **more: str) -> "subprocess.Popen[str]":
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        # A shell starts what it puts in the background deaf to Ctrl-C, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     log.close()
     return process

@@ -213,5 +213,5 @@ def test_a_join_column_of_another_source_is_refused(aligned):
 
 def test_the_target_under_another_name_is_no_input(aligned):
     fill(aligned)
-    with pytest.raises(ParamsError, match=r"'questions\.answer' is the target"):
+    with pytest.raises(AssertionError, match="target 'answer' is listed among the inputs too"):
         aligned.run(base="questions", inputs=("questions.answer", "question"), target="answer")

@@ -11,7 +11,7 @@ import pytest
 from tiny_project import tiny_params, write_tiny_project
 
 from tasks.__main__ import run_stage
-from tasks.errors import DataError, TrainingError
+from tasks.errors import DataError, ModelError, TrainingError
 from tasks.finetune.resuming import newest_whole_checkpoint
 from tasks.finetune.training import FusionTrainer
 from tasks.models.inference import Predictor
@@ -181,6 +181,16 @@ def test_regression_predicts_in_the_targets_own_unit(tmp_path: Path) -> None:
     target = samples["target"].to_numpy()
     assert predicted.shape == target.shape
     assert np.sqrt(np.mean((predicted - target) ** 2)) < target.std()
+
+
+def test_a_model_with_a_flipped_bit_is_refused(finetuned: Path, tmp_path: Path) -> None:
+    shutil.copytree(finetuned / "data" / "finetune", tmp_path / "model")
+    weights = tmp_path / "model" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 0x40
+    weights.write_bytes(content)
+    with pytest.raises(ModelError, match=r"model\.safetensors: not the bytes that were written"):
+        Predictor.load(tmp_path / "model", device="cpu", cpu_threads=1)
 
 
 def test_one_class_is_refused(project: Path) -> None:

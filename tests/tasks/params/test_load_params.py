@@ -73,11 +73,11 @@ def test_all_faults_are_told_at_once_with_their_lines(faults):
         ("evaluate: {}", "evaluate: {confidence: 2.0}"),
     )
     assert told == [
-        "params.yaml:8: unknown key 'clean.max_image_pixel'. Did you mean 'max_image_pixels'?",
-        "params.yaml:13: finetune.fusion: expected 'concat', 'gated' or 'cross_attention', "
+        "params.yaml:9: unknown key 'clean.max_image_pixel'. Did you mean 'max_image_pixels'?",
+        "params.yaml:14: finetune.fusion: expected 'concat', 'gated' or 'cross_attention', "
         "found 'gatet'. Did you mean 'gated'?",
-        "params.yaml:13: finetune.epochs: expected a valid integer, found 'ten'",
-        "params.yaml:14: evaluate.confidence: expected less than 1, found 2.0 (float)",
+        "params.yaml:14: finetune.epochs: expected a valid integer, found 'ten'",
+        "params.yaml:15: evaluate.confidence: expected less than 1, found 2.0 (float)",
     ]
 
 

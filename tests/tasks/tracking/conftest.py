@@ -14,6 +14,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from tasks.models.inference import processor_folder
 from tasks.params import Params, load_params
 from tasks.samples.folders import write_manifest
 from tasks.samples.media import MediaWriter
@@ -22,7 +23,7 @@ from tasks.samples.tables import write_table
 from tasks.tracking.store import open_store
 
 SETTINGS = """
-project: {name: small-things, seed: 7, cpu_threads: 1}
+project: {name: small-things, seed: 7, cpu_threads: 1, max_bad_fraction: 0.2}
 collect:
   root: data/raw/things
   sources:
@@ -195,8 +196,8 @@ def _write_model(root: Path) -> None:
     built = build_model(params.finetune, SCHEMA, samples, targets, root / "data/pretrain", root)
     folder = root / "data/finetune"
     built.model.save_pretrained(folder)
-    for name, processor in built.processors.items():
-        processor.save(folder / "processors" / name)
+    for spec in SCHEMA.inputs:
+        built.processors[spec.name].save(processor_folder(SCHEMA, spec, folder))
     (folder / "schema.json").write_text(SCHEMA.model_dump_json(indent=1))
     (folder / "training.json").write_text(json.dumps({"classes": list(targets.classes)}))
     (folder / "history.csv").write_text(HISTORY)

@@ -97,19 +97,9 @@ def rows_through(rows: Rows, partner: Rows) -> Rows:
 
 
 def sample_schema(params: Params) -> SampleSchema:
-    """Say which columns are the inputs and the target.
-
-    Raises:
-        ParamsError: An input is listed twice, or is the target under another name.
-    """
+    """Say which columns are the inputs and the target."""
     columns = [params.full_name(column) for column in params.align.inputs]
     target = params.full_name(params.align.target)
-    twice = sorted({column for column in columns if columns.count(column) > 1})
-    faults = [f"align.inputs: '{column}' is listed twice; name it once" for column in twice]
-    if target in columns:
-        faults.append(f"align.inputs: '{target}' is the target; a model must not read it")
-    if faults:
-        raise ParamsError(faults)
     return SampleSchema(
         inputs=input_specs(columns, params.column_types),
         target_column=target,

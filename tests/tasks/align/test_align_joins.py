@@ -209,9 +209,3 @@ def test_a_join_column_of_another_source_is_refused(aligned):
     astray = {**BY_TIME, "right_on": "scans.shown_at"}
     with pytest.raises(ParamsError, match=r"'scans\.shown_at' is not a column of 'tones'"):
         aligned.run(joins=(BY_KEY, astray), **ALL)
-
-
-def test_the_target_under_another_name_is_no_input(aligned):
-    fill(aligned)
-    with pytest.raises(AssertionError, match="target 'answer' is listed among the inputs too"):
-        aligned.run(base="questions", inputs=("questions.answer", "question"), target="answer")

@@ -10,13 +10,14 @@ from PIL import Image
 from transformers import ViTImageProcessorPil
 
 from tasks.errors import ModelError
+from tasks.models.inference import processor_folder
 from tasks.models.processors.audio import LogMelProcessor, LogMelSettings, at_rate
 from tasks.models.processors.image import ImageProcessor
 from tasks.models.processors.tabular import TabularProcessor
 from tasks.models.processors.text import TextProcessor
 from tasks.pretrain.architectures import learn_tokenizer
 from tasks.samples.decoding import Recording
-from tasks.samples.schema import TabularColumn
+from tasks.samples.schema import InputSpec, SampleSchema, TabularColumn
 
 CPU = torch.device("cpu")
 MEL = LogMelSettings(8000, 200, 80, 256, 20, 60.0, 3900.0, 0.001, 30)
@@ -100,3 +101,10 @@ def test_a_folder_without_a_processor_is_an_error_that_says_so(tmp_path: Path) -
         ImageProcessor.load(tmp_path)
     with pytest.raises(ModelError, match="tokenizer"):
         TextProcessor.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/abroad", "..", "a/b", "a\0b", "x" * 300])
+def test_no_name_of_an_input_leads_out_of_the_model(tmp_path: Path, name: str) -> None:
+    spec = InputSpec(name=name, modality="image", column="t.x")
+    schema = SampleSchema(inputs=(spec,), target_column="t.y", target_kind="category")
+    assert processor_folder(schema, spec, tmp_path) == tmp_path / "processors" / "0-image"

@@ -166,3 +166,10 @@ def test_a_missing_source_exits_with_3_and_an_unknown_stage_with_2(tmp_path):
     done = run(tmp_path, "colect")
     assert done.returncode == 2
     assert "Did you mean 'collect'?" in done.stdout
+
+
+def test_inputs_that_repeat_or_give_the_target_away_are_told(faults):
+    told = faults(("inputs: [text, photo]", "inputs: [text, rows.text, rows.label]"))
+    assert len(told) == 2
+    assert "target 'label' is listed among the inputs too" in told[0]
+    assert "'rows.text' is listed twice among the inputs" in told[1]

@@ -2,6 +2,7 @@
 
 Reads   data/clean/records/<source>.parquet   kept records
 Writes  data/align/samples.parquet            one row per sample: target and every joined column
+        data/align/windows/                   windows of sensor sources, by content digest
         data/align/unmatched.parquet          records that found no partner, with the reason
         data/align/quarantine.parquet         base records that gave no sample, with the reason
 """
@@ -37,6 +38,7 @@ from tasks.errors import DataError, ParamsError, listing
 from tasks.params import Params
 from tasks.params.align import Join, KeyJoin, TimeJoin
 from tasks.samples.folders import StageFolders
+from tasks.samples.media import MediaWriter
 from tasks.samples.quarantine import SetAside, require_few, write_quarantine
 from tasks.samples.schema import SampleSchema
 from tasks.samples.tables import read_table, write_batches, write_table
@@ -82,6 +84,8 @@ def run(params: Params, folders: StageFolders) -> AlignReport:
     )
     require_inputs_somewhere(schema, verdicts)
 
+    with MediaWriter(folders.output / "windows"):
+        pass
     kept = np.flatnonzero(verdicts.is_sample)
     n_written = write_batches(
         assemble(schema, records, rows, align.base, kept),

@@ -16,7 +16,7 @@ from tasks.clean.duplicates import first_of_same, row_digests
 from tasks.clean.media import MediaKind, MediaVerdicts
 from tasks.clean.texts import is_blank, n_changed, normalised
 from tasks.params.clean import CleanParams
-from tasks.params.collect import FolderSource, TableSource
+from tasks.params.collect import AnySource
 from tasks.samples.progress import Advance
 from tasks.samples.quarantine import SetAside
 from tasks.samples.records import FILE, RECORD_ID, ROW, origin_column
@@ -59,7 +59,7 @@ class Cleaned:
 
 
 def clean_records(
-    source: TableSource | FolderSource,
+    source: AnySource,
     collected: Path,
     path: Path,
     limits: CleanParams,
@@ -110,9 +110,7 @@ def clean_records(
     return result
 
 
-def _normalised(
-    source: TableSource | FolderSource, batch: pa.RecordBatch, result: Cleaned
-) -> pa.RecordBatch:
+def _normalised(source: AnySource, batch: pa.RecordBatch, result: Cleaned) -> pa.RecordBatch:
     for name, kind in source.columns.items():
         if kind not in ("text", "category", "key"):
             continue
@@ -127,7 +125,7 @@ def _normalised(
 
 
 def _judged(
-    source: TableSource | FolderSource,
+    source: AnySource,
     batch: pa.RecordBatch,
     limits: CleanParams,
     required: Sequence[str],
@@ -180,7 +178,7 @@ def _where(mask: pa.Array) -> list[int]:
 
 
 def _set_aside(
-    source: TableSource | FolderSource, batch: pa.RecordBatch, faults: dict[int, Fault]
+    source: AnySource, batch: pa.RecordBatch, faults: dict[int, Fault]
 ) -> Iterator[SetAside]:
     for i in sorted(faults):
         row = batch.slice(i, 1).to_pylist()[0]
@@ -188,7 +186,7 @@ def _set_aside(
         yield _entry(source, row, fault)
 
 
-def _entry(source: TableSource | FolderSource, row: dict[str, object], fault: Fault) -> SetAside:
+def _entry(source: AnySource, row: dict[str, object], fault: Fault) -> SetAside:
     values = repr([row[name] for name in source.columns])
     return SetAside(
         record_id=str(row[RECORD_ID]),
@@ -211,7 +209,7 @@ def _without(batch: pa.RecordBatch, places: Sequence[int]) -> pa.RecordBatch:
 
 
 def _duplicates(
-    source: TableSource | FolderSource,
+    source: AnySource,
     table: Path,
     duplicates: NDArray[np.int64],
     first: NDArray[np.int64],

@@ -8,13 +8,13 @@ from tasks.collect.cells import BadCell
 from tasks.collect.media_files import read_regular_file, resolve_inside
 from tasks.collect.rows import Fault, Notes, RawRow, source_kinds
 from tasks.errors import SourceError
-from tasks.params.collect import FolderSource, TableSource
+from tasks.params.collect import AnySource, FolderSource
 
 _LEFT_BY_SYSTEMS = frozenset({"Thumbs.db", "desktop.ini"})
 
 
 @source_kinds.register("folder")
-def read_folder(source: TableSource | FolderSource, root: Path, notes: Notes) -> Iterator[RawRow]:
+def read_folder(source: AnySource, root: Path, notes: Notes) -> Iterator[RawRow]:
     """Read a folder's files in the order of their paths; hidden ones are left out and counted.
 
     Raises:

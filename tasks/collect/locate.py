@@ -7,7 +7,7 @@ from pathlib import Path
 from tasks.collect.cells import BadCell
 from tasks.collect.media_files import resolve_inside
 from tasks.errors import SourceError, listing, nearest
-from tasks.params.collect import FolderSource, TableSource
+from tasks.params.collect import AnySource, TableSource
 
 
 def require_root(root: Path) -> Path:
@@ -24,7 +24,7 @@ def require_root(root: Path) -> Path:
     return root
 
 
-def require_sources(root: Path, sources: Sequence[TableSource | FolderSource]) -> None:
+def require_sources(root: Path, sources: Sequence[AnySource]) -> None:
     """Check that every source is where it is said to be.
 
     Raises:
@@ -35,7 +35,7 @@ def require_sources(root: Path, sources: Sequence[TableSource | FolderSource]) -
         raise SourceError("\n".join(faults))
 
 
-def _fault_of(root: Path, source: TableSource | FolderSource) -> str:
+def _fault_of(root: Path, source: AnySource) -> str:
     path = root / source.path
     try:
         resolve_inside(Path(os.path.realpath(root)), source.path)

@@ -14,7 +14,7 @@ from tasks.collect.cells import BadCell, Parse, Value, parser_of
 from tasks.collect.identity import Identities, content_digest, occurrences, rejected_repeats
 from tasks.collect.media_files import MediaFiles
 from tasks.collect.rows import Fault, RawRow, digest_of_row
-from tasks.params.collect import FolderSource, TableSource
+from tasks.params.collect import AnySource, TableSource
 from tasks.samples.progress import Advance
 from tasks.samples.quarantine import SetAside
 from tasks.samples.records import (
@@ -47,7 +47,7 @@ class Collected:
 
 
 def write_records(
-    source: TableSource | FolderSource,
+    source: AnySource,
     read_rows: Callable[[], Iterator[RawRow]],
     media: MediaFiles,
     path: Path,
@@ -87,7 +87,7 @@ def write_records(
 class _Understanding:
     """Knows what the cells of one source mean."""
 
-    def __init__(self, source: TableSource | FolderSource, media: MediaFiles) -> None:
+    def __init__(self, source: AnySource, media: MediaFiles) -> None:
         self.source = source
         self.schema = records_schema(source)
         self.identities = Identities()
@@ -214,7 +214,7 @@ def _digest_name(row: RawRow) -> str:
 
 
 def _settle_names(
-    source: TableSource | FolderSource,
+    source: AnySource,
     read_rows: Callable[[], Iterator[RawRow]],
     identities: Identities,
     unsettled: Path,
@@ -273,7 +273,7 @@ def _taken(table: Path, column: str, places: NDArray[np.int64]) -> list[str]:
 
 
 def _origins(
-    source: TableSource | FolderSource, table: Path, rejected: dict[int, tuple[str, int]]
+    source: AnySource, table: Path, rejected: dict[int, tuple[str, int]]
 ) -> dict[int, int]:
     """Return the rows of the file that the rejected records, and the first of each, stand in."""
     places = np.array(sorted({*rejected, *(first for _, first in rejected.values())}), np.int64)
@@ -282,7 +282,7 @@ def _origins(
 
 
 def _repeats(
-    source: TableSource | FolderSource,
+    source: AnySource,
     read_rows: Callable[[], Iterator[RawRow]],
     rejected: dict[int, tuple[str, int]],
     row_of: dict[int, int],

@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.collect.records import Collected
 from tasks.collect.rows import Notes
-from tasks.params.collect import FolderSource, TableSource
+from tasks.params.collect import AnySource
 from tasks.samples.quarantine import reasons
 from tasks.samples.report import SetAsideExample, StageReport, examples
 
@@ -31,9 +31,7 @@ class CollectedSource(BaseModel):
     examples: tuple[SetAsideExample, ...]
 
     @classmethod
-    def describe(
-        cls, source: TableSource | FolderSource, collected: Collected, notes: Notes
-    ) -> "CollectedSource":
+    def describe(cls, source: AnySource, collected: Collected, notes: Notes) -> "CollectedSource":
         """Describe what became of a source."""
         return cls(
             name=source.name,

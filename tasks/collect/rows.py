@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from tasks.params.collect import FolderSource, TableSource
+from tasks.params.collect import AnySource, TableSource
 from tasks.registry import Registry
 
 
@@ -54,7 +54,7 @@ class Notes:
 Reader = Callable[[TableSource, Path, str, Notes], Iterator[RawRow]]
 """Reads the file of a table source: source, path, its name relative to the root, notes to fill."""
 
-SourceReader = Callable[[TableSource | FolderSource, Path, Notes], Iterator[RawRow]]
+SourceReader = Callable[[AnySource, Path, Notes], Iterator[RawRow]]
 """Reads a source of one kind under ``collect.root``."""
 
 table_formats: Registry[Reader] = Registry("table format")

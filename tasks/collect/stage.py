@@ -17,7 +17,7 @@ from tasks.collect.report import CollectedSource, CollectReport
 from tasks.collect.rows import Notes, RawRow, source_kinds
 from tasks.errors import DataError
 from tasks.params import Params
-from tasks.params.collect import FolderSource, TableSource
+from tasks.params.collect import AnySource
 from tasks.samples.folders import StageFolders
 from tasks.samples.media import MediaWriter
 from tasks.samples.progress import progress
@@ -46,7 +46,7 @@ def run(params: Params, folders: StageFolders) -> CollectReport:
 
 
 def collect_source(
-    source: TableSource | FolderSource, root: Path, media: MediaFiles, output: Path
+    source: AnySource, root: Path, media: MediaFiles, output: Path
 ) -> tuple[Collected, Notes]:
     """Read one source into its table of records."""
     read = source_kinds.get(source.kind)

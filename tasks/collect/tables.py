@@ -8,13 +8,11 @@ import tasks.collect.readers.jsonl
 import tasks.collect.readers.parquet  # noqa: F401  (imported for what they register)
 from tasks.collect.rows import Notes, RawRow, source_kinds, table_formats
 from tasks.errors import PipelineError, SourceError, listing
-from tasks.params.collect import FolderSource, TableSource
+from tasks.params.collect import AnySource, TableSource
 
 
 @source_kinds.register("table")
-def read_table_source(
-    source: TableSource | FolderSource, root: Path, notes: Notes
-) -> Iterator[RawRow]:
+def read_table_source(source: AnySource, root: Path, notes: Notes) -> Iterator[RawRow]:
     """Read a table in the format that its ending names.
 
     Raises:

@@ -39,8 +39,9 @@ from tasks.evaluate.notices import (
     suspicions,
     train_notices,
 )
-from tasks.evaluate.results import Evaluation, Measured, MeasuredFloor, Media, TrainedModel
+from tasks.evaluate.results import Evaluation, Measured, MeasuredFloor, TrainedModel
 from tasks.params import Params
+from tasks.samples.media import Media
 from tasks.samples.schema import GROUP, PARENT_ID, SAMPLE_ID, SPLIT, SPLITS, TARGET
 
 TRAIN_ROWS_MOST = 20_000

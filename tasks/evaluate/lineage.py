@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.errors import DataError
-from tasks.evaluate.wording import short
 from tasks.samples.folders import StageFolders
+from tasks.samples.wording import short
 
 STAGES = {
     "collect": "Every source was read into records, each distinct media file once.",

@@ -11,16 +11,14 @@ from ruamel.yaml import YAML
 from tasks.evaluate.intervals import Estimate
 from tasks.evaluate.results import Evaluation
 from tasks.evaluate.wording import (
-    harmless,
     headline,
     interval,
-    level,
-    short,
     verdict,
     with_interval,
 )
 from tasks.params import Params
 from tasks.samples.schema import SPLITS, SampleSchema
+from tasks.samples.wording import harmless, level, short
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]|#~$!])")
 MOST_CLASSES = 50

@@ -2,28 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
-
-from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
 
 from tasks.evaluate.gallery import Exhibit
 from tasks.evaluate.intervals import Estimate
 from tasks.evaluate.lineage import STAGES, Block, StageStory, blocks_of, story_of
-from tasks.evaluate.plots import Chart, for_page
 from tasks.evaluate.results import Evaluation
 from tasks.evaluate.wording import (
-    harmless,
     headline,
     interval,
-    level,
-    number,
-    short,
     verdict,
     with_interval,
 )
 from tasks.params import Params
+from tasks.samples.charts import Chart
+from tasks.samples.page import page_environment
+from tasks.samples.wording import level, number, short
 
 TEMPLATE = "report.html.jinja"
 
@@ -56,7 +50,9 @@ def report_page(
         digests: SHA-256 of the folders the model and its data are in, by name.
     """
     finetuned = reports.get("finetune")
-    template = _environment().get_template(TEMPLATE)
+    environment = page_environment("tasks.evaluate")
+    environment.filters["with_interval"] = with_interval
+    template = environment.get_template(TEMPLATE)
     return template.render(
         project=params.project.name,
         evaluation=evaluation,
@@ -81,34 +77,6 @@ def standing(evaluation: Evaluation) -> str:
     if evaluation.lead is None or evaluation.lead.value is None:
         return "unknown"
     return "good" if evaluation.lead.beyond_chance else "poor"
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FunctionLoader(_template_text),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_clean,
-    )
-    environment.filters |= {
-        "inline": lambda chart: Markup(for_page(chart.svg)),  # noqa: S704  (drawn here, escaped there)
-        "with_interval": with_interval,
-        "short": short,
-    }
-    return environment
-
-
-def _template_text(name: str) -> str:
-    return (files("tasks.evaluate") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _clean(value: Any) -> Any:
-    """Take invisible commands out of every text the page shows; Jinja escapes it afterwards."""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return harmless(value)
-    return value
 
 
 def _tiles(evaluation: Evaluation) -> list[Tile]:

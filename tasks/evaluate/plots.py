@@ -1,91 +1,37 @@
-"""Charts as SVG text: the same figures give the same bytes, and a page can recolour them.
-
-Charts are drawn in the few colours below. :func:`for_page` turns those into variables of the page,
-so that one chart serves as a file of its own, in a light page and in a dark one. Labels come from
-users: they are shortened, and never read as mathematics.
-"""
+"""Draw the charts of an evaluation."""
 
 import csv
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from tasks.evaluate.results import Evaluation, Measured
-from tasks.evaluate.wording import number, short, squeezed
+from tasks.samples.charts import (
+    FLOOR,
+    INK,
+    LINE,
+    MODEL,
+    MUTED,
+    OTHER,
+    PAPER,
+    Chart,
+    as_svg,
+    drawing,
+    new_figure,
+)
 from tasks.samples.schema import SPLITS
+from tasks.samples.wording import number, short, squeezed
 
-PAPER, INK, MUTED, LINE = "#ffffff", "#1b2330", "#667085", "#d9dee7"
-MODEL, FLOOR, OTHER = "#2f5fd0", "#9aa5b8", "#d9822b"
-_VARIABLES = {
-    PAPER: "--paper",
-    INK: "--ink",
-    MUTED: "--muted",
-    LINE: "--line",
-    MODEL: "--model",
-    FLOOR: "--floor",
-    OTHER: "--other",
-}
-_STYLE: Any = {
-    "svg.hashsalt": "fuseline",
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9,
-    "figure.facecolor": PAPER,
-    "axes.facecolor": PAPER,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": MUTED,
-    "axes.labelsize": 9,
-    "axes.titlecolor": INK,
-    "axes.titlesize": 9.5,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.unicode_minus": False,
-    "text.color": INK,
-    "xtick.color": LINE,
-    "ytick.color": LINE,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": INK,
-    "grid.color": LINE,
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "legend.labelcolor": INK,
-}
-WIDTH = 5.2
 MOST_CLASSES = 30
 MOST_POINTS = 2_000
 OTHER_CLASSES = "(all others)"
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart.
-
-    Attributes:
-        name: Of its file, without the ending.
-        title: What it shows.
-        svg: The chart.
-        note: What a reader must know to read it; "" for nothing.
-        dense: Whether it is too full for a narrow screen to show it whole.
-    """
-
-    name: str
-    title: str
-    svg: str
-    note: str = ""
-    dense: bool = False
 
 
 def charts_of(
@@ -98,7 +44,7 @@ def charts_of(
         history: The text of history.csv; None where there is none.
         alignment: What the align stage said; None where it said nothing.
     """
-    with matplotlib.rc_context(_STYLE):
+    with drawing():
         charts = [_floors(evaluation), _balance(evaluation)]
         if evaluation.test.n:
             classified = evaluation.objective == "classification"
@@ -108,27 +54,6 @@ def charts_of(
         for where, edges, counts in histograms_in(alignment or {}):
             charts.append(_time_differences(where, edges, counts))
     return charts
-
-
-def for_page(svg: str) -> str:
-    """Return a chart to be put into a page: without its XML head, in the page's own colours."""
-    inner = svg[svg.index("<svg") :]
-    for colour, variable in _VARIABLES.items():
-        inner = inner.replace(colour, f"var({variable}, {colour})")
-    inner = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", inner, count=1)
-    inner = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", inner, count=1)
-    return re.sub(r"(font: [\d.]+px) [^;\"]*", r"\1 var(--sans, sans-serif)", inner)
-
-
-def _figure(height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, NDArray[Any]]:
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False)
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
 
 
 def _floors(evaluation: Evaluation) -> Chart:
@@ -147,7 +72,7 @@ def _floors(evaluation: Evaluation) -> Chart:
         for label, e, colour in named
         if e.value is not None
     ]
-    figure, axes = _figure(0.75 + 0.38 * max(1, len(bars)))
+    figure, axes = new_figure(0.75 + 0.38 * max(1, len(bars)))
     ax = axes[0, 0]
     at = np.arange(len(bars))[::-1]
     reach = 1.0 if primary.name == "accuracy" else max((b[3] for b in bars), default=1.0) or 1.0
@@ -168,7 +93,7 @@ def _floors(evaluation: Evaluation) -> Chart:
     ax.spines[["left", "bottom"]].set_visible(False)
     better = "" if primary.higher_is_better else " (lower is better)"
     ax.set_xlabel(f"{primary.label} on test{better}")
-    return Chart("floors", "The model beside its floors", _svg(figure))
+    return Chart("floors", "The model beside its floors", as_svg(figure))
 
 
 def top_classes(evaluation: Evaluation) -> tuple[list[int], bool]:
@@ -209,12 +134,12 @@ def _confusion(evaluation: Evaluation) -> Chart:
     labels += [OTHER_CLASSES] if others else []
     size = len(labels)
     parts = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure, axes = _figure(min(6.2, max(2.4, 1.2 + 0.36 * size)))
+    figure, axes = new_figure(min(6.2, max(2.4, 1.2 + 0.36 * size)))
     ax = axes[0, 0]
     letters = 9 if size <= 12 else 7 if size <= 20 else 5.5
     for i, j in zip(*np.nonzero(counts), strict=True):
         colour = MODEL if i == j else OTHER
-        cell = matplotlib.patches.Rectangle(
+        cell = Rectangle(
             (j - 0.5, i - 0.5), 1, 1, facecolor=colour, alpha=0.12 + 0.88 * parts[i, j], linewidth=0
         )
         ax.add_patch(cell)
@@ -236,14 +161,14 @@ def _confusion(evaluation: Evaluation) -> Chart:
     if others:
         left_out = len(evaluation.class_names) - len(shown)
         note += f" The {left_out:,} classes with the fewest test samples are counted together."
-    return Chart("confusion", "What is taken for what", _svg(figure), note, dense=size > 12)
+    return Chart("confusion", "What is taken for what", as_svg(figure), note, dense=size > 12)
 
 
 def _scatter(evaluation: Evaluation) -> Chart:
     """Draw predicted against actual values."""
     test = evaluation.test
     some = np.unique(np.linspace(0, test.n - 1, min(test.n, MOST_POINTS)).astype(int))
-    figure, axes = _figure(4.2)
+    figure, axes = new_figure(4.2)
     ax = axes[0, 0]
     ends = [
         float(min(test.actual.min(), test.predicted.min())),
@@ -258,7 +183,7 @@ def _scatter(evaluation: Evaluation) -> Chart:
     note = "A perfect model would be on the line."
     if len(some) < test.n:
         note += f" {len(some):,} of {test.n:,} test samples are shown, evenly spaced in the table."
-    return Chart("actual_predicted", "What is predicted for what", _svg(figure), note)
+    return Chart("actual_predicted", "What is predicted for what", as_svg(figure), note)
 
 
 def _balance(evaluation: Evaluation) -> Chart:
@@ -270,7 +195,7 @@ def _balance(evaluation: Evaluation) -> Chart:
     shown, others = top_classes(evaluation)
     labels = [squeezed(evaluation.class_names[i], 20) for i in shown]
     labels += [OTHER_CLASSES] if others else []
-    figure, axes = _figure(0.9 + min(0.34, 6.0 / max(1, len(labels))) * len(labels))
+    figure, axes = new_figure(0.9 + min(0.34, 6.0 / max(1, len(labels))) * len(labels))
     ax = axes[0, 0]
     at = np.arange(len(labels))
     height = 0.78 / max(1, len(splits))
@@ -286,7 +211,7 @@ def _balance(evaluation: Evaluation) -> Chart:
     ax.spines[["left", "bottom"]].set_visible(False)
     ax.set_xlabel("part of the split")
     figure.legend(loc="outside upper left", ncols=3, fontsize=8.5)
-    return Chart("balance", "How the classes are spread", _svg(figure))
+    return Chart("balance", "How the classes are spread", as_svg(figure))
 
 
 def _class_parts(
@@ -298,7 +223,7 @@ def _class_parts(
 
 
 def _target_histogram(splits: Mapping[str, Measured], colours: Mapping[str, str]) -> Chart:
-    figure, axes = _figure(2.8)
+    figure, axes = new_figure(2.8)
     ax = axes[0, 0]
     if splits:
         edges = np.histogram_bin_edges(np.concatenate([m.actual for m in splits.values()]), 30)
@@ -313,7 +238,7 @@ def _target_histogram(splits: Mapping[str, Measured], colours: Mapping[str, str]
     ax.spines["left"].set_visible(False)
     ax.set_xlabel("target")
     ax.set_ylabel("part of the split")
-    return Chart("balance", "How the target is spread", _svg(figure))
+    return Chart("balance", "How the target is spread", as_svg(figure))
 
 
 Curve = list[tuple[float, float]]
@@ -349,7 +274,7 @@ def _curves(curves: Mapping[str, Mapping[str, Curve]]) -> Chart:
     """Draw the loss, and the metric that was measured along with it, over the epochs."""
     names = [n for n in ("loss", "accuracy", "rmse", "mae", "r2") if n in curves][:2]
     names = names or list(curves)[:1]
-    figure, axes = _figure(2.9, columns=len(names))
+    figure, axes = new_figure(2.9, columns=len(names))
     colours = {"train": FLOOR, "validation": MODEL}
     for ax, name in zip(axes[0], names, strict=True):
         for split, points in curves[name].items():
@@ -363,7 +288,7 @@ def _curves(curves: Mapping[str, Mapping[str, Curve]]) -> Chart:
         ax.grid(True)
         ax.tick_params(length=0)
         _legend(ax)
-    return Chart("learning_curves", "How the model learnt", _svg(figure))
+    return Chart("learning_curves", "How the model learnt", as_svg(figure))
 
 
 def _legend(ax: Axes) -> None:
@@ -393,7 +318,7 @@ def histograms_in(
 
 def _time_differences(where: str, edges: NDArray[np.float64], counts: NDArray[np.float64]) -> Chart:
     """Draw how far apart in time the records are that were joined."""
-    figure, axes = _figure(2.4)
+    figure, axes = new_figure(2.4)
     ax = axes[0, 0]
     ax.stairs(counts, edges, fill=True, color=MODEL, alpha=0.85)
     ax.yaxis.grid(True)
@@ -403,4 +328,4 @@ def _time_differences(where: str, edges: NDArray[np.float64], counts: NDArray[np
     ax.set_ylabel("pairs")
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", short(where, 30)) or "join"
     return Chart(f"time_difference_{name}", f"Time between joined records: {short(where)}",
-                 _svg(figure))  # fmt: skip
+                 as_svg(figure))  # fmt: skip

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.evaluate.results import Evaluation
-from tasks.evaluate.wording import harmless
 from tasks.samples.schema import GROUP, SAMPLE_ID, SPLIT, TARGET
+from tasks.samples.wording import harmless
 
 FILE = "predictions.parquet"
 MEASURED = ("validation", "test")

@@ -4,11 +4,13 @@ from tasks.evaluate.gallery import exhibits
 from tasks.evaluate.lineage import read_reports
 from tasks.evaluate.model_card import model_card
 from tasks.evaluate.page import report_page
-from tasks.evaluate.plots import Chart, charts_of
+from tasks.evaluate.plots import charts_of
 from tasks.evaluate.predictions import FILE, confusion_csv, floors_csv, predictions_table
-from tasks.evaluate.results import Evaluation, Media
+from tasks.evaluate.results import Evaluation
 from tasks.params import Params
+from tasks.samples.charts import Chart
 from tasks.samples.folders import StageFolders, folder_digest, write_text
+from tasks.samples.media import Media
 from tasks.samples.schema import SampleSchema
 from tasks.samples.tables import write_table
 

@@ -6,8 +6,9 @@ from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model
 
 from tasks.evaluate.intervals import Estimate
 from tasks.evaluate.results import Evaluation, Measured
-from tasks.evaluate.wording import headline, short, verdict
+from tasks.evaluate.wording import headline, verdict
 from tasks.samples.report import StageReport
+from tasks.samples.wording import short
 
 DIGITS = 6
 

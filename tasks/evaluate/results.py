@@ -11,15 +11,8 @@ from numpy.typing import NDArray
 from tasks.evaluate.floors import Floor
 from tasks.evaluate.intervals import Estimate
 from tasks.evaluate.metrics import Metric, Objective
+from tasks.samples.media import Media
 from tasks.samples.schema import SampleSchema
-
-
-class Media(Protocol):
-    """Anything that media can be read from by digest."""
-
-    def read(self, digest: str) -> bytes:
-        """Return the bytes of a medium."""
-        ...
 
 
 class TrainedModel(Protocol):

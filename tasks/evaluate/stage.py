@@ -17,17 +17,17 @@ from tasks.evaluate.report import EvaluateReport
 from tasks.models.inference import Predictor
 from tasks.params import Params
 from tasks.samples.folders import StageFolders
-from tasks.samples.media import MediaStore
+from tasks.samples.media import sample_media
 from tasks.samples.tables import read_table
 
-READS = ("collect", "augment", "finetune")
+READS = ("collect", "align", "augment", "finetune")
 
 
 def run(params: Params, folders: StageFolders) -> EvaluateReport:
     """Load the model as it was saved, measure it beside its floors, and write what was found."""
     predictor = Predictor.load(folders.of("finetune"), cpu_threads=params.project.cpu_threads)
     samples = read_table(folders.of("augment") / "samples.parquet")
-    media = MediaStore(folders.of("collect") / "media")
+    media = sample_media(folders)
 
     evaluation = evaluate(predictor, samples, media, params, folders.cache / "decoded")
     publish(evaluation, predictor.schema, media, params, folders)

@@ -28,12 +28,12 @@ from tasks.models.prepared import prepare
 from tasks.models.runtime import choose_device, fix_randomness, quiet_libraries
 from tasks.params import Params
 from tasks.samples.folders import StageFolders, folder_digest, write_manifest, write_text
-from tasks.samples.media import MediaStore
+from tasks.samples.media import sample_media
 from tasks.samples.schema import PARENT_ID, SAMPLE_ID, SPLIT, SampleSchema
 from tasks.samples.tables import read_table
 from tasks.tracking.live import live_run
 
-READS = ("collect", "augment", "pretrain")
+READS = ("collect", "align", "augment", "pretrain")
 
 
 def run(params: Params, folders: StageFolders) -> FinetuneReport:
@@ -54,7 +54,7 @@ def run(params: Params, folders: StageFolders) -> FinetuneReport:
         folders.root,
     )
     model = built.model.to(choose_device(params.finetune.device))
-    media = MediaStore(folders.of("collect") / "media")
+    media = sample_media(folders)
     cache = folders.cache / "decoded"
     prepared = prepare(samples, schema.inputs, built.processors, media, cache)
     prepared = with_frozen_features(model, prepared, built.processors, cache)

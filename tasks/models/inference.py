@@ -13,7 +13,7 @@ from tasks.errors import ModelError
 from tasks.models.batches import collate, shared_input
 from tasks.models.features import encode_distinct, with_frozen_features
 from tasks.models.fusion_model import FusionModel
-from tasks.models.prepared import Media, PreparedInput, prepare
+from tasks.models.prepared import PreparedInput, prepare
 from tasks.models.processors.audio import load_audio_processor
 from tasks.models.processors.base import Processor
 from tasks.models.processors.image import ImageProcessor
@@ -21,6 +21,7 @@ from tasks.models.processors.tabular import TabularProcessor
 from tasks.models.processors.text import TextProcessor
 from tasks.models.runtime import choose_device, quiet_libraries
 from tasks.samples.folders import manifest_faults
+from tasks.samples.media import Media
 from tasks.samples.schema import InputSpec, SampleSchema
 
 PROCESSORS = "processors"

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,19 +25,12 @@ from tasks.errors import DataError
 from tasks.models.kept_arrays import keep_array, kept_array
 from tasks.models.processors.base import Processor
 from tasks.samples.decoding import Undecodable, decode_audio, decode_image
+from tasks.samples.media import Media
 from tasks.samples.schema import RECIPE, InputSpec
 from tasks.samples.transforms import apply_recipe
 
 logger = logging.getLogger("tasks.models")
 _CHUNK = 256
-
-
-class Media(Protocol):
-    """Anything that gives the bytes of a medium."""
-
-    def read(self, digest: str) -> bytes:
-        """Return the bytes of a medium."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,69 @@ class TimeJoin(Section):
     """An offset whose peak stands out less than this is reported, not applied."""
 
 
-Join = Annotated[KeyJoin | TimeJoin, Field(discriminator="on")]
+class WindowJoin(Section):
+    """Readings of a sensor before or around the time of each left record, on an even grid.
+
+    The right source is of kind ``sensor``; name it among the inputs to have its windows read.
+    """
+
+    on: Literal["window"]
+    right: str
+    left: str | None = None
+    left_on: str = "time"
+    """The left time that the window ends at, or lies around."""
+
+    series: str | None = None
+    """The left column that says which recording the readings are of; all where null."""
+
+    seconds: float = Field(gt=0)
+    """Length of the window."""
+
+    rate_hz: float = Field(gt=0)
+    """Steps a second that readings are resampled to."""
+
+    position: Literal["before", "around"] = "before"
+    """``before`` ends at the left time, which keeps the future out."""
+
+    tolerance_seconds: float = Field(gt=0)
+    """A step further than this from the nearest readings has no value; nothing is extrapolated."""
+
+    min_coverage: float = Field(0.5, ge=0, le=1)
+    """A window with fewer of its steps than this has no value at all."""
+
+    estimate_clock_offset: bool = False
+    """Estimate how far the right clock is ahead of the left, and how fast it drifts, by
+    cross-correlation of what the two sensors saw; the left source is a sensor too."""
+
+    max_clock_offset_seconds: float = Field(60.0, gt=0)
+    max_clock_drift_ppm: float = Field(500.0, ge=0)
+    """The most the right clock may gain, in millionths; 0 for an offset alone."""
+
+    min_clock_score: float = Field(5.0, ge=0)
+    """An offset whose peak stands out less than this is reported, not applied."""
+
+
+Join = Annotated[KeyJoin | TimeJoin | WindowJoin, Field(discriminator="on")]
+
+
+class Segments(Section):
+    """How a base of kind ``sensor`` is cut into windows, each of which is a sample."""
+
+    seconds: float = Field(gt=0)
+    every_seconds: float = Field(gt=0)
+    """From the start of one window to that of the next."""
+
+    rate_hz: float = Field(gt=0)
+    label: Literal["majority", "last", "mean"] = "majority"
+    """What of the target's readings in a window is its target."""
+
+    min_agreement: float = Field(0.0, ge=0, le=1)
+    """For ``majority``: a window in which fewer readings agree is set aside."""
+
+    tolerance_seconds: float = Field(0.5, gt=0)
+    """A step further than this from readings on either side has no value."""
+
+    min_coverage: float = Field(0.5, ge=0, le=1)
 
 
 class AlignParams(Section):
@@ -61,6 +123,9 @@ class AlignParams(Section):
 
     base: str
     """The source with one record for each sample."""
+
+    segments: Segments | None = None
+    """For a base of kind ``sensor``: the windows it is cut into."""
 
     joins: tuple[Join, ...] = ()
     inputs: tuple[str, ...] = Field(min_length=1)

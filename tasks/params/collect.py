@@ -6,8 +6,9 @@ from pydantic import Field, model_validator
 
 from tasks.params.section import Section
 
-ColumnType = Literal["text", "category", "number", "time", "key", "image", "audio"]
-"""What a column holds. ``image`` and ``audio`` columns hold paths of files under the root."""
+ColumnType = Literal["text", "category", "labels", "number", "time", "key", "image", "audio"]
+"""What a column holds. ``image`` and ``audio`` columns hold paths of files under the root; a
+``labels`` cell holds several categories, parted by ``;``."""
 
 
 class TableSource(Section):
@@ -76,7 +77,65 @@ class FolderSource(Section):
         return None
 
 
-Source = Annotated[TableSource | FolderSource, Field(discriminator="kind")]
+class SensorSource(Section):
+    """Readings of a sensor: one record a reading, in one file or one file for each recording.
+
+    Its columns are ``time``, those of ``values``, and ``series``, the recording a reading is of:
+    the name of its file without the ending, or a column of the data that says so.
+    """
+
+    kind: Literal["sensor"]
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    path: str
+    """A .csv, .tsv, .jsonl or .parquet file, a folder of them, or a glob (``phone/*.csv``)."""
+
+    time: str
+    """The column with the time of a reading."""
+
+    values: dict[str, Literal["number", "category"]] = Field(min_length=1)
+    """The columns to take: numbers are channels, a category may label the readings."""
+
+    series: str | None = None
+    """A column that names the recording; the name of the file where null."""
+
+    time_unit: Literal["iso", "s", "ms", "us", "ns"] = "iso"
+    """How the time is written: ISO 8601, or a number (since 1970, or since the sensor started)."""
+
+    time_zone: str = "UTC"
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    encoding: str = "utf-8"
+    null_values: tuple[str, ...] = ("",)
+
+    @property
+    def columns(self) -> dict[str, ColumnType]:
+        """Time and series, then the values."""
+        return {"time": "time", "series": "key", **self.values}
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The numbers, in the order they are declared."""
+        return tuple(name for name, kind in self.values.items() if kind == "number")
+
+    @property
+    def id(self) -> str | None:
+        """A reading is named by its recording and its row."""
+        return None
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> "SensorSource":
+        if clash := {"time", "series", "record_id", "file", "row"} & self.values.keys():
+            raise ValueError(
+                f"value '{min(clash)}' of source '{self.name}' has a name that the tables of "
+                "records use themselves; rename the column"
+            )
+        return self
+
+
+Source = Annotated[TableSource | FolderSource | SensorSource, Field(discriminator="kind")]
+"""A source of any kind."""
+
+AnySource = TableSource | FolderSource | SensorSource
+"""The same, for signatures."""
 
 
 class CollectParams(Section):
@@ -95,6 +154,6 @@ class CollectParams(Section):
             raise ValueError(f"two sources are named {twice[0]!r}; each needs a name of its own")
         return self
 
-    def source(self, name: str) -> TableSource | FolderSource:
+    def source(self, name: str) -> AnySource:
         """Return the source of that name, which the checks of params.yaml made sure of."""
         return next(source for source in self.sources if source.name == name)

@@ -8,7 +8,7 @@ from tasks.errors import listing, nearest
 from tasks.params.align import AlignParams
 from tasks.params.augment import AugmentParams
 from tasks.params.clean import CleanParams
-from tasks.params.collect import CollectParams, ColumnType
+from tasks.params.collect import CollectParams, SensorSource
 from tasks.params.evaluate import EvaluateParams
 from tasks.params.finetune import FinetuneParams
 from tasks.params.pretrain import PretrainParams
@@ -16,17 +16,21 @@ from tasks.params.project import ProjectParams
 from tasks.params.section import Section
 from tasks.params.split import SplitParams
 
-MODALITY_OF: dict[ColumnType, str] = {
+WINDOW = "window"
+"""The column that windows of a sensor source get when aligned, ``source.window``."""
+
+MODALITY_OF: dict[str, str] = {
     "text": "text",
     "image": "image",
     "audio": "audio",
     "number": "tabular",
     "category": "tabular",
+    WINDOW: "timeseries",
 }
 """The modality that reads a column of each type; keys and times are not inputs."""
 
 
-_ENCODED = ("text", "image", "audio")
+_ENCODED = ("text", "image", "audio", "timeseries")
 
 
 class Params(Section):
@@ -42,16 +46,18 @@ class Params(Section):
     finetune: FinetuneParams
     evaluate: EvaluateParams
 
-    _column_types: dict[str, ColumnType] = PrivateAttr(default_factory=dict)
+    _column_types: dict[str, str] = PrivateAttr(default_factory=dict)
 
     def model_post_init(self, _context: object) -> None:
         """Remember the type of each column under its full name."""
         for source in self.collect.sources:
             for column, kind in source.columns.items():
                 self._column_types[f"{source.name}.{column}"] = kind
+            if isinstance(source, SensorSource):
+                self._column_types[f"{source.name}.{WINDOW}"] = WINDOW
 
     @property
-    def column_types(self) -> dict[str, ColumnType]:
+    def column_types(self) -> dict[str, str]:
         """The type of each column, by its full name ``source.column``."""
         return dict(self._column_types)
 
@@ -59,7 +65,7 @@ class Params(Section):
         """Return ``source.column`` for a column named with or without its source.
 
         Args:
-            column: ``column`` or ``source.column``.
+            column: ``column`` or ``source.column``; the name of a sensor source means its windows.
             source: Where to look first; all sources where None.
 
         Raises:
@@ -67,6 +73,8 @@ class Params(Section):
         """
         if column in self._column_types:
             return column
+        if source is None and self._column_types.get(f"{column}.{WINDOW}") == WINDOW:
+            return f"{column}.{WINDOW}"
         if source is not None and f"{source}.{column}" in self._column_types:
             return f"{source}.{column}"
         found = [name for name in self._column_types if name.split(".", 1)[1] == column]
@@ -94,10 +102,11 @@ class Params(Section):
         """
         found = {self._found(column) for column in self.align.inputs} - {""}
         columns = {name for name in found if MODALITY_OF.get(self._column_types[name]) in _ENCODED}
-        short = [name.split(".", 1)[1] for name in columns]
-        return {
+        windows = {name for name in columns if self._column_types[name] == WINDOW}
+        short = [name.split(".", 1)[1] for name in columns - windows]
+        return {name.split(".", 1)[0] for name in windows} | {
             name if short.count(name.split(".", 1)[1]) > 1 else name.split(".", 1)[1]
-            for name in columns
+            for name in columns - windows
         }
 
     def _found(self, column: str) -> str:
@@ -116,16 +125,17 @@ class Params(Section):
         for i, join in enumerate(align.joins):
             left = join.left or align.base
             place = f"align.joins.{i}"
+            right_on = "time" if join.on == "window" else join.right_on or join.left_on
             for side, source, column in (
                 ("left", left, join.left_on),
-                ("right", join.right, join.right_on or join.left_on),
+                ("right", join.right, right_on),
             ):
                 if source not in sources:
                     yield f"{place}.{side}", _unknown_source(source, sources)
                     continue
                 yield from self._column_fault(f"{place}.{side}_on", column, source)
                 if (
-                    join.on == "time"
+                    join.on in ("time", "window")
                     and self._column_types.get(f"{source}.{column}", "time") != "time"
                 ):
                     yield f"{place}.{side}_on", f"'{column}' must be declared as a time"

@@ -31,11 +31,11 @@ from tasks.pretrain.learning import learn
 from tasks.pretrain.objectives import contrastive_loss, masked_loss
 from tasks.pretrain.report import PretrainedEncoder, PretrainReport
 from tasks.samples.folders import StageFolders, write_text
-from tasks.samples.media import MediaStore
+from tasks.samples.media import MediaStore, sample_media
 from tasks.samples.schema import SPLIT, InputSpec, SampleSchema
 from tasks.samples.tables import read_table
 
-READS = ("collect", "split")
+READS = ("collect", "align", "split")
 
 
 def run(params: Params, folders: StageFolders) -> PretrainReport:
@@ -44,7 +44,7 @@ def run(params: Params, folders: StageFolders) -> PretrainReport:
     samples = read_table(folders.of("split") / "samples.parquet")
     schema = SampleSchema.of(samples)
     train = samples.filter(pc.equal(samples[SPLIT], "train"))
-    media = MediaStore(folders.of("collect") / "media")
+    media = sample_media(folders)
 
     made: dict[str, PretrainedEncoder] = {}
     curves = ["modality,epoch,loss"]

@@ -8,10 +8,12 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 import pyarrow as pa
 
 from tasks.errors import DataError
+from tasks.samples.folders import StageFolders
 from tasks.samples.tables import read_table, write_table
 
 PACK_BYTES = 64 * 2**20
@@ -26,6 +28,14 @@ INDEX_SCHEMA = pa.schema(
     ]
 )
 _PACK_SCHEMA = pa.schema([("content", pa.large_binary())])
+
+
+class Media(Protocol):
+    """Anything that gives the bytes of a medium."""
+
+    def read(self, digest: str) -> bytes:
+        """Return the bytes of a medium."""
+        ...
 
 
 def digest_of(content: bytes) -> str:
@@ -87,6 +97,44 @@ class MediaWriter:
                 )
         self._n_packs += 1
         self._waiting, self._waiting_bytes = [], 0
+
+
+def sample_media(folders: StageFolders) -> "MediaStores":
+    """Return everything that samples name by digest: collected media, and windows of sensors."""
+    return MediaStores(
+        MediaStore(folders.of("collect") / "media"), MediaStore(folders.of("align") / "windows")
+    )
+
+
+class MediaStores:
+    """Several stores, read as one."""
+
+    def __init__(self, *stores: "MediaStore") -> None:
+        self._stores = stores
+
+    def __contains__(self, digest: object) -> bool:
+        return any(digest in store for store in self._stores)
+
+    def __iter__(self) -> Iterator[str]:
+        return (digest for store in self._stores for digest in store)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._stores))
+
+    def suffix(self, digest: str) -> str:
+        """Return the ending of the file a medium came from, with its dot and in lower case."""
+        return self._holding(digest).suffix(digest)
+
+    def read(self, digest: str) -> bytes:
+        """Return the bytes of a medium.
+
+        Raises:
+            DataError: No store holds it, or its bytes have changed.
+        """
+        return self._holding(digest).read(digest)
+
+    def _holding(self, digest: str) -> "MediaStore":
+        return next((store for store in self._stores if digest in store), self._stores[0])
 
 
 class MediaStore:

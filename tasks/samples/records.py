@@ -6,7 +6,7 @@ the medium, and a column ``<name>.path`` beside it the path as the user wrote it
 
 import pyarrow as pa
 
-from tasks.params.collect import ColumnType, FolderSource, TableSource
+from tasks.params.collect import AnySource, ColumnType
 
 RECORD_ID = "record_id"
 FILE = "file"
@@ -17,6 +17,7 @@ MEDIA_TYPES: tuple[ColumnType, ...] = ("image", "audio")
 _ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "text": pa.string(),
     "category": pa.string(),
+    "labels": pa.string(),
     "key": pa.string(),
     "number": pa.float64(),
     "time": pa.timestamp("us", tz="UTC"),
@@ -25,7 +26,7 @@ _ARROW_TYPES: dict[ColumnType, pa.DataType] = {
 }
 
 
-def records_schema(source: TableSource | FolderSource) -> pa.Schema:
+def records_schema(source: AnySource) -> pa.Schema:
     """Return the schema of a source's records."""
     fields = [
         (RECORD_ID, pa.string()),
@@ -39,7 +40,7 @@ def records_schema(source: TableSource | FolderSource) -> pa.Schema:
     return pa.schema(fields)
 
 
-def origin_column(name: str, source: TableSource | FolderSource) -> str:
+def origin_column(name: str, source: AnySource) -> str:
     """Return where a record's file or row is kept: beside a column of the user's of that name.
 
     >>> folder = FolderSource(kind="folder", name="photos", path="photos", modality="image")

@@ -16,12 +16,17 @@ SAMPLE_ID = "sample_id"
 TARGET = "target"
 GROUP = "group"
 SPLIT = "split"
+FOLD = "fold"
+"""For k-fold: the fold a sample is in, 0 to k - 1."""
+
 PARENT_ID = "parent_id"
 RECIPE = "recipe"
+WEIGHT = "weight"
+"""How much a training sample counts in the loss; 1 for all where the column is not there."""
 
 SPLITS = ("train", "validation", "test")
 
-Modality = Literal["text", "image", "audio", "tabular"]
+Modality = Literal["text", "image", "audio", "tabular", "timeseries"]
 _METADATA_KEY = b"fuseline"
 
 
@@ -42,7 +47,7 @@ class InputSpec(Contract):
     """One thing a model reads.
 
     All numbers and categories of a sample are one input, named ``tabular``; every other input is
-    one column.
+    one column. A ``timeseries`` column holds digests of windows (``tasks.samples.windows``).
     """
 
     name: str
@@ -52,6 +57,15 @@ class InputSpec(Contract):
 
     column: str = ""
     """For all others: the column, by its full name."""
+
+    channels: tuple[str, ...] = ()
+    """For ``timeseries``: what the columns of a window are, in their order."""
+
+    rate_hz: float | None = None
+    """For ``timeseries``: steps a second."""
+
+    n_steps: int = 0
+    """For ``timeseries``: steps of each window."""
 
 
 class SampleSchema(Contract):

@@ -14,11 +14,11 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from tasks.errors import DataError
 from tasks.samples.folders import StageFolders
-from tasks.samples.media import MediaStore
+from tasks.samples.media import Media, sample_media
 from tasks.samples.schema import SPLIT, SampleSchema
 from tasks.samples.tables import iter_batches
 
-Kind = Literal["text", "image", "audio", "number", "category"]
+Kind = Literal["text", "image", "audio", "timeseries", "number", "category"]
 
 PREDICTED = "predicted"
 PROBABILITY = "probability"
@@ -68,7 +68,7 @@ class ServedColumn:
     @property
     def is_medium(self) -> bool:
         """Whether it holds the bytes of a file."""
-        return self.kind in ("image", "audio")
+        return self.kind in ("image", "audio", "timeseries")
 
 
 def served_columns(schema: SampleSchema) -> tuple[ServedColumn, ...]:
@@ -103,7 +103,7 @@ def input_example(root: Path, schema: SampleSchema) -> pd.DataFrame:
     folders = StageFolders(root, root)
     columns = served_columns(schema)
     row = _test_sample(folders.of("augment") / "samples.parquet", [c.full for c in columns])
-    media = MediaStore(folders.of("collect") / "media")
+    media = sample_media(folders)
     cells = {c.name: _as_asked(row[c.full], c, media) for c in columns}
     return pd.DataFrame(
         {name: pd.Series([cell], dtype=_dtype(cell)) for name, cell in cells.items()}
@@ -153,7 +153,7 @@ def _test_sample(path: Path, columns: list[str]) -> dict[str, Any]:
     return first
 
 
-def _as_asked(value: Any, column: ServedColumn, media: MediaStore) -> Any:
+def _as_asked(value: Any, column: ServedColumn, media: Media) -> Any:
     return media.read(value) if column.is_medium and value is not None else value
 
 

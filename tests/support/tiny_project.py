@@ -118,7 +118,9 @@ def write_tiny_project(
     nothing = pa.nulls(len(table), pa.string())
     augmented = table.append_column("parent_id", nothing).append_column("recipe", nothing)
     write_table(schema.attach(augmented), root / "data" / "augment" / "samples.parquet")
-    for stage in ("collect", "split", "augment"):
+    with MediaWriter(root / "data" / "align" / "windows"):
+        pass  # no sensor here
+    for stage in ("collect", "align", "split", "augment"):
         write_manifest(root / "data" / stage)
     return tiny_params(align={"target": target})
 

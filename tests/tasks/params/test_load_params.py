@@ -86,7 +86,7 @@ def test_all_faults_are_told_at_once_with_their_lines(faults):
     [
         (("split: {}\n", ""), "'split' is missing (write `{}` to take every default)"),
         (("kind: table", "kind: tabel"), "collect.sources.0: expected 'kind' 'table', 'folder'"),
-        (("photo: image", "photo: picture"), "expected 'text', 'category', 'number'"),
+        (("photo: image", "photo: picture"), "expected 'text', 'category', 'labels'"),
         (("{text: text", "{record_id: key, text: text"), "'record_id' of source 'rows' has a name"),
         (("at: time}", "photo.path: text}"), "'photo.path' of source 'rows' has a name"),
         (("base: rows", "base: row"), "Did you mean 'rows'?"),

@@ -150,6 +150,8 @@ class Params(Section):
     def _alignment_column_faults(self, joined: set[str]) -> Iterator[tuple[str, str]]:
         named = [
             *((f"clean.required.{i}", c) for i, c in enumerate(self.clean.required)),
+            *((f"clean.limits.{column}", column) for column in self.clean.limits),
+            *((f"clean.categories.{column}", column) for column in self.clean.categories),
             *((f"align.inputs.{i}", c) for i, c in enumerate(self.align.inputs)),
             ("align.target", self.align.target),
             *((f"split.group_by.{i}", c) for i, c in enumerate(self.split.group_by)),
@@ -172,6 +174,7 @@ class Params(Section):
                     place,
                     f"'{name}' is of type {kind}; a target is a 'category' or a 'number'",
                 )
+        yield from self._clean_type_faults()
         full = [self._found(column) for column in self.align.inputs]
         if self._found(self.align.target) in full:
             yield "align.target", f"target '{self.align.target}' is listed among the inputs too"
@@ -187,6 +190,21 @@ class Params(Section):
                     f"'{name}' is no input and no modality; known are {listing(sorted(allowed))}."
                     f"{nearest(name, allowed)}",
                 )
+
+    def _clean_type_faults(self) -> Iterator[tuple[str, str]]:
+        declared = {
+            "limits": (self.clean.limits, ("number",)),
+            "categories": (self.clean.categories, ("category", "labels")),
+        }
+        for setting, (columns, kinds) in declared.items():
+            for column in columns:
+                name = self._found(column)
+                kind = self._column_types.get(name, "")
+                if name and kind not in kinds:
+                    yield (
+                        f"clean.{setting}.{column}",
+                        f"'{name}' is of type {kind}; this is for columns of type {listing(kinds)}",
+                    )
 
     def _column_fault(
         self, place: str, column: str, source: str | None = None

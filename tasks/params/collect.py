@@ -11,6 +11,19 @@ ColumnType = Literal["text", "category", "labels", "number", "time", "key", "ima
 ``labels`` cell holds several categories, parted by ``;``."""
 
 
+REMOTE_SCHEMES = ("https", "s3", "gs")
+"""What an address may begin with; ``http`` only where ``collect.remote`` makes it safe."""
+
+
+def is_remote(path: str) -> bool:
+    """Tell whether a path is an address, such as ``https://…``.
+
+    >>> is_remote("s3://bucket/rows.csv"), is_remote("rows.csv")
+    (True, False)
+    """
+    return "://" in path
+
+
 class TableSource(Section):
     """A table: one record a row."""
 
@@ -35,6 +48,11 @@ class TableSource(Section):
 
     time_zone: str = "UTC"
     """The zone of ISO times that carry none."""
+
+    media_base: str | None = None
+    """Where the files lie that image and audio cells name, if not under ``collect.root``: an
+    address such as ``https://images.example.org/plants/``. A cell is a path below it, or a whole
+    address that begins with it; ``https://`` alone allows addresses of any host."""
 
     @model_validator(mode="after")
     def _id_is_a_column(self) -> "TableSource":
@@ -131,20 +149,151 @@ class SensorSource(Section):
         return self
 
 
-Source = Annotated[TableSource | FolderSource | SensorSource, Field(discriminator="kind")]
+class HuggingfaceSource(Section):
+    """A Hugging Face data set: one of the hub, or one that was saved to disk.
+
+    No code of a data set is ever run. Where it has parts (train, test, …) and ``split`` names none
+    of them, all are read; declare a column ``hub_split`` to keep which part a record is of.
+    """
+
+    kind: Literal["huggingface"]
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    dataset: str | None = None
+    """Its name on the hub, such as ``user/plants``; needs ``revision``, and the network."""
+
+    revision: str | None = None
+    """The commit or tag of the hub's repository; a branch such as main moves and is refused."""
+
+    config: str | None = None
+    """Which configuration of a hub data set, where it has several."""
+
+    split: str | None = None
+    """The one part to read; all of them where null."""
+
+    path: str = ""
+    """Instead of ``dataset``: a folder that ``save_to_disk`` wrote, or one of Parquet files."""
+
+    columns: dict[str, ColumnType] = Field(min_length=1)
+    """The columns to take, and what each holds; all others are left out."""
+
+    id: str | None = None
+    """A column that names each record; without it, a record is named by its content."""
+
+    time_unit: Literal["iso", "s", "ms", "us", "ns"] = "iso"
+    """How ``time`` columns are written, where they are no timestamps."""
+
+    time_zone: str = "UTC"
+    """The zone of times that carry none."""
+
+    @model_validator(mode="after")
+    def _says_which(self) -> "HuggingfaceSource":
+        where = f"source '{self.name}'"
+        if (self.dataset is None) == (self.path == ""):
+            raise ValueError(f"{where}: name either a dataset of the hub, or a path on this disk")
+        if self.dataset is not None and self.revision is None:
+            raise ValueError(
+                f"{where}: a hub name needs a revision, since the data set may change; write the "
+                "commit shown under 'Files and versions' on its page"
+            )
+        if self.dataset is not None and self.revision in ("main", "master"):
+            raise ValueError(
+                f"{where}: revision '{self.revision}' is a branch, which moves; write a commit"
+            )
+        if self.path and (self.revision or self.config):
+            raise ValueError(f"{where}: revision and config belong to a hub name, not to a path")
+        if self.id is not None and self.id not in self.columns:
+            raise ValueError(f"id '{self.id}' is not among the columns of {where}")
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> "HuggingfaceSource":
+        _require_free(self.name, self.columns)
+        return self
+
+
+class WebdatasetSource(Section):
+    """Tar archives of samples, as WebDataset writes them: one record for all members of one key.
+
+    The key of a member is its path up to the first dot of its name: ``a/7.jpg`` and ``a/7.txt`` are
+    of sample ``a/7``, which is also the name of the record.
+    """
+
+    kind: Literal["webdataset"]
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    path: str
+    """A .tar, .tar.gz or .tgz file, a folder of them, a glob (``train/*.tar``), or a range
+    (``train-{000..099}.tar``)."""
+
+    columns: dict[str, ColumnType] = Field(min_length=1)
+    """By the ending of a member, what it holds: ``{jpg: image, txt: text, cls: category}``.
+    ``json.caption`` is the value of the key ``caption`` in the member ending in ``json``."""
+
+    time_unit: Literal["iso", "s", "ms", "us", "ns"] = "iso"
+    """How ``time`` columns are written: ISO 8601, or a number since 1970."""
+
+    time_zone: str = "UTC"
+    """The zone of ISO times that carry none."""
+
+    @property
+    def id(self) -> str | None:
+        """A sample is named by its key."""
+        return None
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> "WebdatasetSource":
+        _require_free(self.name, self.columns)
+        return self
+
+
+def _require_free(source: str, columns: dict[str, ColumnType]) -> None:
+    """Refuse columns whose names the tables of records use themselves."""
+    media = [name for name, kind in columns.items() if kind in ("image", "audio")]
+    if clash := {"record_id", *(f"{name}.path" for name in media)} & columns.keys():
+        raise ValueError(
+            f"column '{min(clash)}' of source '{source}' has a name that the tables of records "
+            "use themselves; rename it"
+        )
+
+
+Source = Annotated[
+    TableSource | FolderSource | SensorSource | HuggingfaceSource | WebdatasetSource,
+    Field(discriminator="kind"),
+]
 """A source of any kind."""
 
-AnySource = TableSource | FolderSource | SensorSource
+AnySource = TableSource | FolderSource | SensorSource | HuggingfaceSource | WebdatasetSource
 """The same, for signatures."""
+
+
+class RemoteParams(Section):
+    """How files are fetched whose path is an address: ``https://``, ``s3://`` or ``gs://``."""
+
+    max_bytes: int = Field(20 * 2**30, ge=1)
+    """Bytes of one file at most; media have a limit of their own."""
+
+    total_timeout_seconds: float = Field(3600.0, gt=0)
+    """Seconds that one file may take, with all its attempts."""
+
+    retries: int = Field(4, ge=0, le=20)
+    """Further attempts after one that failed in a way that may pass."""
+
+    sha256: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = {}
+    """By address, the SHA-256 that the file must have; collect's report tells it after a run. Such
+    a file is not asked for again while the copy kept is that."""
+
+    allow_private_addresses: bool = False
+    """Allow servers of your own network, ``http://`` too."""
 
 
 class CollectParams(Section):
     """Where the sources are."""
 
     root: str = "data/raw"
-    """The one folder that every source, and every file a source names, lies in."""
+    """The one folder on this disk that every source, and every file a source names, lies in;
+    it must be there, if empty, also where all sources are addresses."""
 
     sources: tuple[Source, ...] = Field(min_length=1)
+    remote: RemoteParams = RemoteParams()
 
     @model_validator(mode="after")
     def _names_differ(self) -> "CollectParams":
@@ -153,6 +302,48 @@ class CollectParams(Section):
         if twice:
             raise ValueError(f"two sources are named {twice[0]!r}; each needs a name of its own")
         return self
+
+    @model_validator(mode="after")
+    def _addresses_are_allowed(self) -> "CollectParams":
+        if is_remote(self.root):
+            raise ValueError(
+                "root is an address; keep it a folder of this disk, and write the address as the "
+                "path of each source"
+            )
+        for source in self.sources:
+            base = source.media_base if isinstance(source, TableSource) else None
+            for key, address in (("path", source.path), ("media_base", base)):
+                fault = self._address_fault(address) if address else ""
+                if fault:
+                    raise ValueError(f"{key} of source '{source.name}' {fault}")
+            if base is not None and not is_remote(base):
+                raise ValueError(
+                    f"media_base of source '{source.name}' is no address; expected one such as "
+                    "https://images.example.org/plants/"
+                )
+        return self
+
+    def _address_fault(self, address: str) -> str:
+        if not is_remote(address):
+            return ""
+        scheme, _, rest = address.partition("://")
+        if "@" in rest.partition("/")[0]:
+            return (
+                "holds a user name or password; leave it out, credentials come from the environment"
+            )
+        if scheme in REMOTE_SCHEMES:
+            return ""
+        if scheme == "http":
+            pinned = address in self.remote.sha256 or self.remote.allow_private_addresses
+            return (
+                ""
+                if pinned
+                else (
+                    "begins with http://, which anybody on the way can change; write https://, pin its "
+                    "remote.sha256, or set remote.allow_private_addresses for your own network"
+                )
+            )
+        return f"begins with {scheme}://; expected https://, s3:// or gs://, or a path on this disk"
 
     def source(self, name: str) -> AnySource:
         """Return the source of that name, which the checks of params.yaml made sure of."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks.errors import ModelError
 from tasks.finetune.report import EncoderRecord
@@ -18,8 +19,14 @@ from tasks.models.processors.base import Processor
 from tasks.models.processors.image import ImageProcessor
 from tasks.models.processors.tabular import TabularProcessor
 from tasks.models.processors.text import TextProcessor
+from tasks.models.processors.timeseries import TimeSeriesProcessor
 from tasks.params.finetune import FinetuneParams
+from tasks.samples.media import Media
 from tasks.samples.schema import InputSpec, SampleSchema
+from tasks.samples.windows import decode_window
+
+WITHOUT_CHECKPOINT = ("tabular", "timeseries")
+"""Modalities whose encoder is small and learnt from the training rows alone."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ def build_model(
     targets: Targets,
     pretrain: Path,
     root: Path,
+    media: Media,
 ) -> BuiltModel:
     """Put encoders, fusion and head together, and load the pre-trained weights.
 
@@ -49,10 +57,10 @@ def build_model(
             params.encoder_of(spec.name, spec.modality).checkpoint, spec.modality, pretrain, root
         )
         for spec in schema.inputs
-        if spec.modality != "tabular"
+        if spec.modality not in WITHOUT_CHECKPOINT
     }
     processors = {
-        spec.name: _processor(spec, params, train, checkpoints.get(spec.name))
+        spec.name: _processor(spec, params, train, checkpoints.get(spec.name), media)
         for spec in schema.inputs
     }
     config = FusionConfig(
@@ -97,8 +105,16 @@ def _architecture(encoder: Any) -> str:
 
 
 def _processor(
-    spec: InputSpec, params: FinetuneParams, train: pa.Table, checkpoint: Checkpoint | None
+    spec: InputSpec,
+    params: FinetuneParams,
+    train: pa.Table,
+    checkpoint: Checkpoint | None,
+    media: Media,
 ) -> Processor:
+    if spec.modality == "timeseries":
+        distinct = pc.unique(train[spec.column].drop_null()).to_pylist()
+        windows = (decode_window(media.read(digest)) for digest in distinct)
+        return TimeSeriesProcessor.fit(windows, spec.channels, spec.n_steps)
     if checkpoint is None:
         return TabularProcessor.fit(train, spec.columns)
     encoder = params.encoder_of(spec.name, spec.modality)
@@ -114,11 +130,11 @@ def _input_config(
 ) -> dict[str, Any]:
     described: dict[str, Any] = {"name": spec.name, "modality": spec.modality}
     if checkpoint is None:
+        described |= {"encoder": {}, "trained": "all", "frozen_norms": False}
+        if isinstance(processor, TimeSeriesProcessor):
+            return described | {"n_channels": len(processor.channels)}
         assert isinstance(processor, TabularProcessor)
         return described | {
-            "encoder": {},
-            "trained": "all",
-            "frozen_norms": False,
             "n_numbers": len(processor.numbers),
             "n_values": processor.n_values,
         }

@@ -44,6 +44,7 @@ def run(params: Params, folders: StageFolders) -> FinetuneReport:
     schema = SampleSchema.of(samples)
     train_samples = samples.filter(pc.equal(samples[SPLIT], "train"))
 
+    media = sample_media(folders)
     targets = learn_targets(train_samples, schema)
     built = build_model(
         params.finetune,
@@ -52,9 +53,9 @@ def run(params: Params, folders: StageFolders) -> FinetuneReport:
         targets,
         folders.of("pretrain"),
         folders.root,
+        media,
     )
     model = built.model.to(choose_device(params.finetune.device))
-    media = sample_media(folders)
     cache = folders.cache / "decoded"
     prepared = prepare(samples, schema.inputs, built.processors, media, cache)
     prepared = with_frozen_features(model, prepared, built.processors, cache)

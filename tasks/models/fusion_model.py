@@ -21,10 +21,13 @@ from tasks.models.encoders.backbone import (
     pool,
 )
 from tasks.models.encoders.tabular import TabularEncoder
+from tasks.models.encoders.timeseries import TimeSeriesEncoder
 from tasks.models.fusions import fusions
 from tasks.models.heads.prediction import PredictionHead, prediction_loss
 
 WEIGHTS = "model.safetensors"
+
+Encoder = BackboneEncoder | TabularEncoder | TimeSeriesEncoder
 
 
 @dataclass
@@ -90,10 +93,10 @@ class FusionModel(PreTrainedModel):
         loss = None if labels is None else prediction_loss(logits, labels, self.config.objective)
         return FusionOutput(loss=loss, logits=logits)
 
-    def encoder(self, name: str) -> BackboneEncoder | TabularEncoder:
+    def encoder(self, name: str) -> Encoder:
         """Return the encoder of one input."""
         found = self.encoders[self.names.index(name)]
-        assert isinstance(found, BackboneEncoder | TabularEncoder)
+        assert isinstance(found, Encoder)
         return found
 
     def pooled(self, name: str, values: Tensor) -> Tensor:
@@ -183,7 +186,9 @@ class FusionModel(PreTrainedModel):
         return model
 
 
-def _build_encoder(spec: Mapping[str, Any]) -> BackboneEncoder | TabularEncoder:
+def _build_encoder(spec: Mapping[str, Any]) -> Encoder:
     if spec["modality"] == "tabular":
         return TabularEncoder(spec["n_numbers"], list(spec["n_values"]), width=64)
+    if spec["modality"] == "timeseries":
+        return TimeSeriesEncoder(spec["n_channels"])
     return BackboneEncoder(spec["modality"], dict(spec["encoder"]))

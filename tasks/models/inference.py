@@ -19,6 +19,7 @@ from tasks.models.processors.base import Processor
 from tasks.models.processors.image import ImageProcessor
 from tasks.models.processors.tabular import TabularProcessor
 from tasks.models.processors.text import TextProcessor
+from tasks.models.processors.timeseries import TimeSeriesProcessor
 from tasks.models.runtime import choose_device, quiet_libraries
 from tasks.samples.folders import manifest_faults
 from tasks.samples.media import Media
@@ -155,4 +156,6 @@ def load_processor(schema: SampleSchema, spec: InputSpec, folder: Path) -> Proce
         return ImageProcessor.load(own)
     if spec.modality == "audio":
         return load_audio_processor(own)
+    if spec.modality == "timeseries":
+        return TimeSeriesProcessor.load(own)
     return TabularProcessor.load(own)

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +28,16 @@ from tasks.samples.decoding import Undecodable, decode_audio, decode_image
 from tasks.samples.media import Media
 from tasks.samples.schema import RECIPE, InputSpec
 from tasks.samples.transforms import apply_recipe
+from tasks.samples.windows import decode_window
 
 logger = logging.getLogger("tasks.models")
 _CHUNK = 256
+
+_DECODERS: dict[str, Callable[[bytes], Any]] = {
+    "image": decode_image,
+    "audio": decode_audio,
+    "timeseries": decode_window,
+}
 
 
 @dataclass(frozen=True)
@@ -147,7 +154,7 @@ def _decoded_chunks(
         digest, recipe = value
         content = media.read(digest)
         try:
-            medium = decode_image(content) if spec.modality == "image" else decode_audio(content)
+            medium = _DECODERS[spec.modality](content)
         except Undecodable as fault:
             raise DataError(
                 f"input '{spec.name}': medium {digest[:12]}… cannot be decoded ({fault}); "

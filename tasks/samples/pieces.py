@@ -2,22 +2,27 @@
 
 import base64
 import io
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 from PIL import Image
 
 from tasks.samples.decoding import Undecodable, decode_audio, decode_image
 from tasks.samples.media import Media
 from tasks.samples.schema import InputSpec
+from tasks.samples.windows import decode_window
 from tasks.samples.wording import short
 
 THUMBNAIL_PIXELS = 192
 AUDIO_SECONDS = 5.0
 AUDIO_BYTES = 250_000
 TEXT_CHARACTERS = 400
+_SERIES_WIDTH, _SERIES_HEIGHT, _SERIES_MOST = 192, 72, 6
+_SERIES_COLOURS = ("#2f5fd0", "#d9822b", "#2e9e6b", "#a04fc4", "#c0392b", "#7a8798")
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ def piece_of(spec: InputSpec, sample: dict[str, Any], media: Media) -> Piece:
         return Piece(name, "note", "missing")
     if spec.modality == "text":
         return Piece(name, "text", _cut(value, TEXT_CHARACTERS))
+    if spec.modality == "timeseries":
+        return series_piece(name, decode_window(media.read(value)), spec.channels, spec.rate_hz)
     path = short(str(sample.get(f"{spec.column}.path") or ""), 60)
     show = image_piece if spec.modality == "image" else audio_piece
     try:
@@ -82,6 +89,50 @@ def audio_piece(name: str, content: bytes, path: str) -> Piece:
     if len(kept) < len(recording.samples):
         told = f"the first {len(kept) / recording.rate_hz:.1f} s of {told}"
     return Piece(name, "audio", data_uri("audio/wav", buffer.getvalue()), (("length", told),), path)
+
+
+def series_piece(
+    name: str, window: NDArray[np.float32], channels: Sequence[str], rate_hz: float | None
+) -> Piece:
+    """Return a window of a time series as lines, one a channel, each within its own range.
+
+    Args:
+        name: Of the input.
+        window: ``(n_steps, n_channels)``, NaN where there is no value.
+        channels: What the columns are.
+        rate_hz: Steps a second.
+    """
+    at = np.linspace(0, _SERIES_WIDTH, max(2, len(window)))
+    lines = "".join(
+        f'<polyline fill="none" stroke="{_SERIES_COLOURS[i % len(_SERIES_COLOURS)]}" '
+        f'points="{points}"/>'
+        for i in range(min(window.shape[1], _SERIES_MOST))
+        for points in _runs(at, _in_range(window[:, i]))
+    )
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_SERIES_WIDTH}" '
+        f'height="{_SERIES_HEIGHT}">{lines}</svg>'
+    )
+    seconds = f", {len(window) / rate_hz:g} s" if rate_hz else ""
+    told = f"{len(window):,} steps{seconds}: {', '.join(map(short, channels[:_SERIES_MOST]))}"
+    return Piece(name, "image", data_uri("image/svg+xml", svg.encode()), path=short(told, 120))
+
+
+def _in_range(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return heights in the picture, NaN where there is no value."""
+    there = values[np.isfinite(values)].astype(np.float64)
+    if not len(there):
+        return np.full(len(values), np.nan)
+    low, spread = there.min(), float(np.ptp(there)) or 1.0
+    return np.asarray(_SERIES_HEIGHT - 2 - (_SERIES_HEIGHT - 4) * (values - low) / spread)
+
+
+def _runs(at: NDArray[np.float64], heights: NDArray[np.float64]) -> Iterator[str]:
+    """Yield the points of each stretch without a gap."""
+    there = np.flatnonzero(np.isfinite(heights))
+    for run in np.split(there, np.flatnonzero(np.diff(there) > 1) + 1):
+        if len(run):
+            yield " ".join(f"{at[i]:.1f},{heights[i]:.1f}" for i in run)
 
 
 def data_uri(kind: str, content: bytes) -> str:

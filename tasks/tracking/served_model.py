@@ -1,6 +1,7 @@
 """The model behind MLflow's ``pyfunc``: rows of a request in, predictions out.
 
-An image or a recording is the bytes of its file. Its path will do where ``FUSELINE_MEDIA_ROOT``
+An image or a recording is the bytes of its file, a window of a time series what
+``tasks.samples.windows`` writes. Its path will do where ``FUSELINE_MEDIA_ROOT``
 names the folder that paths are taken from; without it every path is refused. Over HTTP, where
 MLflow wants base64 in such a column and takes no null, a path is the base64 of ``path:NAME`` and a
 missing medium that of ``null``.
@@ -8,7 +9,7 @@ missing medium that of ``null``.
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tasks.models.inference import Predictor
 from tasks.samples.decoding import Undecodable, decode_audio, decode_image
 from tasks.samples.folders import manifest_faults
 from tasks.samples.media import MediaInMemory, digest_of
+from tasks.samples.windows import decode_window
 from tasks.tracking.serving import (
     PREDICTED,
     PROBABILITY,
@@ -37,6 +39,11 @@ MEDIA_ROOT = "FUSELINE_MEDIA_ROOT"
 MODEL = "model"
 MAX_MEDIUM_BYTES = 256 * 2**20
 
+_DECODERS: dict[str, Callable[[bytes], Any]] = {
+    "image": decode_image,
+    "audio": decode_audio,
+    "timeseries": decode_window,
+}
 _PATH_MARK = b"path:"
 _NULL_MARK = b"null"
 
@@ -121,12 +128,12 @@ class Request:
         for column in self._columns:
             if not column.is_medium:
                 continue
-            decode = decode_image if column.kind == "image" else decode_audio
+            decode = _DECODERS[column.kind]
             for number, digest in enumerate(self.samples[column.full].to_pylist(), start=1):
                 try:
                     if digest is not None:
                         decode(self.media.read(digest))
-                except Undecodable as fault:
+                except (Undecodable, DataError) as fault:
                     raise _fault(number, column, str(fault)) from None
 
 

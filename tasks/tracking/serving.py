@@ -48,6 +48,7 @@ _TYPES = {
     "number": DataType.double,
     "image": DataType.binary,
     "audio": DataType.binary,
+    "timeseries": DataType.binary,
 }
 
 
@@ -67,18 +68,24 @@ class ServedColumn:
 
     @property
     def is_medium(self) -> bool:
-        """Whether it holds the bytes of a file."""
+        """Whether it holds the bytes of a file, or of a window of a time series."""
         return self.kind in ("image", "audio", "timeseries")
 
 
 def served_columns(schema: SampleSchema) -> tuple[ServedColumn, ...]:
     """Return the columns of a request: short names, full ones where two would be the same."""
     asked = list(_asked(schema))
-    uses = Counter(full.split(".", 1)[1] for full, _ in asked)
+    uses = Counter(_short_name(full, kind) for full, kind in asked)
     return tuple(
-        ServedColumn(short if uses[short := full.split(".", 1)[1]] == 1 else full, full, kind)
+        ServedColumn(short if uses[short := _short_name(full, kind)] == 1 else full, full, kind)
         for full, kind in asked
     )
+
+
+def _short_name(full: str, kind: Kind) -> str:
+    """Return a column without its source; windows of a sensor are called by that alone."""
+    source, column = full.split(".", 1)
+    return source if kind == "timeseries" else column
 
 
 def signature(schema: SampleSchema, classes: Sequence[str]) -> ModelSignature:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import soundfile
+from numpy.typing import NDArray
 from PIL import Image
 
 from tasks.params import Params
@@ -18,6 +19,7 @@ from tasks.samples.folders import write_manifest
 from tasks.samples.media import MediaWriter
 from tasks.samples.schema import InputSpec, SampleSchema, TabularColumn
 from tasks.samples.tables import write_table
+from tasks.samples.windows import WINDOW_SUFFIX, encode_window
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200)}
 TONES_HZ = {"low": 500, "high": 1500}
@@ -74,12 +76,16 @@ def write_tiny_project(
     generator = np.random.default_rng(0)
     media_folder = root / "data" / "collect"
     rows: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
-    with MediaWriter(media_folder / "media") as media:
+    with (
+        MediaWriter(media_folder / "media") as media,
+        MediaWriter(root / "data" / "align" / "windows") as windows,
+    ):
         for scene in range(n_scenes):
             colour = list(COLOURS)[scene % 3]
             tone = list(TONES_HZ)[scene // 3 % 2]
             picture = media.add(_picture(colour, generator), ".png")
             sound = media.add(_tone(tone, generator), ".wav")
+            motion = windows.add(encode_window(_motion(np.random.default_rng(scene))), WINDOW_SUFFIX)
             split = "train" if scene % 4 < 2 else "validation" if scene % 4 == 2 else "test"
             for question, answer in (("which colour?", colour), ("which tone?", tone)):
                 absent = generator.random(2) < missing
@@ -88,6 +94,7 @@ def write_tiny_project(
                 rows["rows.picture"].append(None if absent[0] else picture)
                 rows["rows.tone"].append(None if absent[1] else sound)
                 rows["rows.question"].append(question)
+                rows["watch.window"].append(motion)
                 rows["rows.size"].append(size)
                 rows["rows.place"].append(["north", "south", None][scene % 3])
                 rows["rows.answer"].append(answer)
@@ -101,6 +108,14 @@ def write_tiny_project(
             InputSpec(name="picture", modality="image", column="rows.picture"),
             InputSpec(name="tone", modality="audio", column="rows.tone"),
             InputSpec(name="question", modality="text", column="rows.question"),
+            InputSpec(
+                name="watch",
+                modality="timeseries",
+                column="watch.window",
+                channels=("x", "y"),
+                rate_hz=20.0,
+                n_steps=16,
+            ),
             InputSpec(
                 name="tabular",
                 modality="tabular",
@@ -118,8 +133,6 @@ def write_tiny_project(
     nothing = pa.nulls(len(table), pa.string())
     augmented = table.append_column("parent_id", nothing).append_column("recipe", nothing)
     write_table(schema.attach(augmented), root / "data" / "augment" / "samples.parquet")
-    with MediaWriter(root / "data" / "align" / "windows"):
-        pass  # no sensor here
     for stage in ("collect", "align", "split", "augment"):
         write_manifest(root / "data" / stage)
     return tiny_params(align={"target": target})
@@ -130,6 +143,7 @@ _COLUMNS = {
     "rows.picture": pa.string(),
     "rows.tone": pa.string(),
     "rows.question": pa.string(),
+    "watch.window": pa.string(),
     "rows.size": pa.float64(),
     "rows.place": pa.string(),
     "rows.answer": pa.string(),
@@ -137,6 +151,13 @@ _COLUMNS = {
     "group": pa.string(),
     "split": pa.string(),
 }
+
+
+def _motion(generator: np.random.Generator) -> NDArray[np.float64]:
+    """Return a window of two channels, the second of which begins late."""
+    window = generator.normal(size=(16, 2)).cumsum(axis=0)
+    window[:3, 1] = np.nan
+    return window
 
 
 def _picture(colour: str, generator: np.random.Generator) -> bytes:

@@ -16,8 +16,8 @@ from tasks.finetune.resuming import newest_whole_checkpoint
 from tasks.finetune.training import FusionTrainer
 from tasks.models.inference import Predictor
 from tasks.params import Params
-from tasks.samples.folders import folder_digest, manifest_faults
-from tasks.samples.media import MediaStore
+from tasks.samples.folders import StageFolders, folder_digest, manifest_faults
+from tasks.samples.media import sample_media
 from tasks.samples.schema import SPLIT, SampleSchema
 from tasks.samples.tables import read_table, write_table
 
@@ -67,14 +67,14 @@ def test_the_loss_falls_and_is_written_down(finetuned: Path) -> None:
     assert train[-1] < train[0]
     told = json.loads((finetuned / "reports" / "finetune.json").read_text())
     assert told["n_train"] == 48
-    assert set(told["encoders"]) == {"picture", "tone", "question", "tabular"}
+    assert set(told["encoders"]) == {"picture", "tone", "question", "watch", "tabular"}
 
 
 def test_the_predictor_gives_what_the_validation_measured(finetuned: Path) -> None:
     predictor = Predictor.load(finetuned / "data" / "finetune", device="cpu", cpu_threads=1)
     samples = read_table(finetuned / "data" / "split" / "samples.parquet")
     validation = samples.filter(np.asarray(samples[SPLIT].to_pylist()) == "validation")
-    media = MediaStore(finetuned / "data" / "collect" / "media")
+    media = sample_media(StageFolders(finetuned, finetuned))
     probabilities = predictor.predict(validation, media)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
     right = [predictor.classes.index(t) for t in validation["target"].to_pylist()]
@@ -86,7 +86,7 @@ def test_the_predictor_gives_what_the_validation_measured(finetuned: Path) -> No
 def test_predictions_do_not_depend_on_the_order_of_samples(finetuned: Path) -> None:
     predictor = Predictor.load(finetuned / "data" / "finetune", device="cpu", cpu_threads=1)
     samples = read_table(finetuned / "data" / "split" / "samples.parquet")
-    media = MediaStore(finetuned / "data" / "collect" / "media")
+    media = sample_media(StageFolders(finetuned, finetuned))
     order = np.random.default_rng(0).permutation(len(samples))
     np.testing.assert_allclose(
         predictor.predict(samples.take(order), media),
@@ -99,8 +99,8 @@ def test_predictions_do_not_depend_on_the_order_of_samples(finetuned: Path) -> N
 def test_encode_gives_a_row_a_sample_and_nan_where_there_is_none(finetuned: Path) -> None:
     predictor = Predictor.load(finetuned / "data" / "finetune", device="cpu", cpu_threads=1)
     samples = read_table(finetuned / "data" / "split" / "samples.parquet")
-    encoded = predictor.encode(samples, MediaStore(finetuned / "data" / "collect" / "media"))
-    assert set(encoded) == {"picture", "tone", "question", "tabular"}
+    encoded = predictor.encode(samples, sample_media(StageFolders(finetuned, finetuned)))
+    assert set(encoded) == {"picture", "tone", "question", "watch", "tabular"}
     for spec in predictor.schema.inputs:
         if spec.column:
             absent = np.asarray(samples[spec.column].is_null())
@@ -177,7 +177,7 @@ def test_regression_predicts_in_the_targets_own_unit(tmp_path: Path) -> None:
     run_stage("finetune", params, tmp_path)
     predictor = Predictor.load(tmp_path / "data" / "finetune", device="cpu", cpu_threads=1)
     samples = read_table(tmp_path / "data" / "split" / "samples.parquet")
-    predicted = predictor.predict(samples, MediaStore(tmp_path / "data" / "collect" / "media"))
+    predicted = predictor.predict(samples, sample_media(StageFolders(tmp_path, tmp_path)))
     target = samples["target"].to_numpy()
     assert predicted.shape == target.shape
     assert np.sqrt(np.mean((predicted - target) ** 2)) < target.std()

@@ -16,8 +16,8 @@ from PIL import Image
 
 from tasks.models.inference import processor_folder
 from tasks.params import Params, load_params
-from tasks.samples.folders import write_manifest
-from tasks.samples.media import MediaWriter
+from tasks.samples.folders import StageFolders, write_manifest
+from tasks.samples.media import MediaWriter, sample_media
 from tasks.samples.schema import InputSpec, SampleSchema, TabularColumn
 from tasks.samples.tables import write_table
 from tasks.tracking.store import open_store
@@ -159,6 +159,8 @@ def write_evaluation(root: Path, accuracy: float) -> None:
 
 def _write_samples(root: Path) -> None:
     n = 12
+    with MediaWriter(root / "data/align/windows"):
+        pass  # no sensor here
     with MediaWriter(root / "data/collect/media") as media:
         photos = [media.add(png(i), ".png") for i in range(n)]
         sounds = [media.add(wav(i), ".wav") for i in range(n)]
@@ -177,7 +179,8 @@ def _write_samples(root: Path) -> None:
     for stage in ("split", "augment"):
         write_table(samples, root / "data" / stage / "samples.parquet")
         write_manifest(root / "data" / stage)
-    write_manifest(root / "data/collect")
+    for stage in ("collect", "align"):
+        write_manifest(root / "data" / stage)
 
 
 def _write_model(root: Path) -> None:
@@ -193,7 +196,8 @@ def _write_model(root: Path) -> None:
         pretrain.run(params, folders)
     samples = read_table(root / "data/augment/samples.parquet")
     targets = learn_targets(samples, SCHEMA)
-    built = build_model(params.finetune, SCHEMA, samples, targets, root / "data/pretrain", root)
+    pretrained, media = root / "data/pretrain", sample_media(StageFolders(root, root))
+    built = build_model(params.finetune, SCHEMA, samples, targets, pretrained, root, media)
     folder = root / "data/finetune"
     built.model.save_pretrained(folder)
     for spec in SCHEMA.inputs:

@@ -277,7 +277,7 @@ class RemoteParams(Section):
     retries: int = Field(4, ge=0, le=20)
     """Further attempts after one that failed in a way that may pass."""
 
-    sha256: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = {}
+    sha256: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = Field({})
     """By address, the SHA-256 that the file must have; collect's report tells it after a run. Such
     a file is not asked for again while the copy kept is that."""
 
@@ -334,14 +334,11 @@ class CollectParams(Section):
         if scheme in REMOTE_SCHEMES:
             return ""
         if scheme == "http":
-            pinned = address in self.remote.sha256 or self.remote.allow_private_addresses
+            if address in self.remote.sha256 or self.remote.allow_private_addresses:
+                return ""
             return (
-                ""
-                if pinned
-                else (
-                    "begins with http://, which anybody on the way can change; write https://, pin its "
-                    "remote.sha256, or set remote.allow_private_addresses for your own network"
-                )
+                "begins with http://, which anybody on the way can change; write https://, pin "
+                "its remote.sha256, or set remote.allow_private_addresses for your own network"
             )
         return f"begins with {scheme}://; expected https://, s3:// or gs://, or a path on this disk"
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tasks.params.section import Section
 
@@ -26,6 +26,14 @@ class KeyJoin(Section):
     relation: Relation = "many_to_one"
     """What the keys must be like; the stage fails where they are not."""
 
+    normalise: Literal["none", "spelling"] = "none"
+    """``spelling`` sees no difference in case, width, spaces, or zeros in front of a number."""
+
+    min_similarity: float | None = Field(None, gt=0, le=1)
+    """Give a key that the other side lacks the one spelled most alike, if the two are at least this
+    alike (0 to 1, edits by length) and no other comes close; null for equal keys alone. Every such
+    match is listed in ``data/align/fuzzy_matches.parquet``."""
+
 
 class TimeJoin(Section):
     """Two sources that saw the same events, each with its own clock."""
@@ -39,18 +47,33 @@ class TimeJoin(Section):
     tolerance_seconds: float = Field(gt=0)
     """No record is matched to one further away in time; there is no default on purpose."""
 
-    direction: Literal["nearest", "backward", "forward"] = "nearest"
-    """``backward`` takes only what was there at the time, which keeps the future out."""
+    direction: Literal["nearest", "backward", "forward", "interpolated"] = "nearest"
+    """``backward`` takes only what was there at the time, which keeps the future out.
+    ``interpolated`` reads numbers off the line between the records before and after, both within
+    the tolerance, and takes all other columns from the nearer one."""
 
     one_to_one: bool = True
     """Use each record of the right source at most once."""
 
     estimate_clock_offset: bool = False
-    """Estimate how far the right clock is ahead, and correct it before joining."""
+    """Estimate how far the right clock is ahead, and how fast it drifts, and correct it before
+    joining."""
 
     max_clock_offset_seconds: float = Field(60.0, gt=0)
+    max_clock_drift_ppm: float = Field(500.0, ge=0)
+    """The most the right clock may gain, in millionths; 0 for an offset alone."""
+
     min_clock_score: float = Field(5.0, ge=0)
     """An offset whose peak stands out less than this is reported, not applied."""
+
+    @model_validator(mode="after")
+    def _readings_between_are_shared(self) -> "TimeJoin":
+        if self.direction == "interpolated" and self.one_to_one:
+            raise ValueError(
+                "direction: interpolated reads between two records, which others may read too; "
+                "write one_to_one: false with it"
+            )
+        return self
 
 
 class WindowJoin(Section):
@@ -66,7 +89,8 @@ class WindowJoin(Section):
     """The left time that the window ends at, or lies around."""
 
     series: str | None = None
-    """The left column that says which recording the readings are of; all where null."""
+    """The left column that says which recording the readings are of; all of them are one recording
+    where null."""
 
     seconds: float = Field(gt=0)
     """Length of the window."""
@@ -75,17 +99,19 @@ class WindowJoin(Section):
     """Steps a second that readings are resampled to."""
 
     position: Literal["before", "around"] = "before"
-    """``before`` ends at the left time, which keeps the future out."""
+    """``before`` ends at the left time and reads nothing later, which keeps the future out: a step
+    after the last reading before that time holds its value."""
 
     tolerance_seconds: float = Field(gt=0)
-    """A step further than this from the nearest readings has no value; nothing is extrapolated."""
+    """A step further than this from the readings on either side has no value; nothing is
+    extrapolated."""
 
     min_coverage: float = Field(0.5, ge=0, le=1)
-    """A window with fewer of its steps than this has no value at all."""
+    """A window where a smaller part of the steps has a value is no window."""
 
     estimate_clock_offset: bool = False
     """Estimate how far the right clock is ahead of the left, and how fast it drifts, by
-    cross-correlation of what the two sensors saw; the left source is a sensor too."""
+    cross-correlation of what the two sensors saw; the left source is a base with segments."""
 
     max_clock_offset_seconds: float = Field(60.0, gt=0)
     max_clock_drift_ppm: float = Field(500.0, ge=0)
@@ -94,20 +120,33 @@ class WindowJoin(Section):
     min_clock_score: float = Field(5.0, ge=0)
     """An offset whose peak stands out less than this is reported, not applied."""
 
+    @property
+    def n_steps(self) -> int:
+        """Steps of each window."""
+        return max(1, round(self.seconds * self.rate_hz))
+
 
 Join = Annotated[KeyJoin | TimeJoin | WindowJoin, Field(discriminator="on")]
 
 
 class Segments(Section):
-    """How a base of kind ``sensor`` is cut into windows, each of which is a sample."""
+    """How a base of kind ``sensor`` is cut into windows, each of which is a sample.
+
+    Each recording is cut from its first reading on; a window that no reading lies in is not cut.
+    """
 
     seconds: float = Field(gt=0)
     every_seconds: float = Field(gt=0)
     """From the start of one window to that of the next."""
 
     rate_hz: float = Field(gt=0)
+    """Steps a second that readings are resampled to: averaged around each step where they are at
+    least twice as many, read off the line between the readings on either side where they are
+    not."""
+
     label: Literal["majority", "last", "mean"] = "majority"
-    """What of the target's readings in a window is its target."""
+    """What of the target's readings in a window is its target: a category is the ``majority`` or
+    the ``last``, a number the ``mean`` or the ``last``."""
 
     min_agreement: float = Field(0.0, ge=0, le=1)
     """For ``majority``: a window in which fewer readings agree is set aside."""
@@ -116,6 +155,12 @@ class Segments(Section):
     """A step further than this from readings on either side has no value."""
 
     min_coverage: float = Field(0.5, ge=0, le=1)
+    """A window where a smaller part of the steps has a value is set aside."""
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of each window."""
+        return max(1, round(self.seconds * self.rate_hz))
 
 
 class AlignParams(Section):
@@ -136,3 +181,6 @@ class AlignParams(Section):
 
     missing_inputs: Literal["keep", "drop", "fail"] = "keep"
     """What becomes of a sample that lacks an input: kept with a mask, set aside, or an error."""
+
+    required_inputs: tuple[str, ...] = ()
+    """Inputs, as written in ``inputs``, without which a record is set aside even under ``keep``."""

@@ -5,7 +5,7 @@ the recipe of a sample; ``tasks.samples.transforms`` applies them after decoding
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,11 @@ Rewrite = Callable[[str, np.random.Generator], str]
 
 image_policies: Registry[Draw] = Registry("image policy")
 audio_policies: Registry[Draw] = Registry("audio policy")
+timeseries_policies: Registry[Draw] = Registry("time-series policy")
 text_policies: Registry[Rewrite] = Registry("text policy")
+
+RANDAUGMENT = "randaugment"
+_RANDAUGMENT_STEPS = 2
 
 
 @image_policies.register("shift")
@@ -41,12 +45,27 @@ def flip_horizontal(rng: np.random.Generator) -> Drawn | None:
     return {} if rng.random() < 0.5 else None
 
 
+@image_policies.register("crop")
+def crop(rng: np.random.Generator) -> Drawn:
+    """Four fifths to all of each side, stretched to the whole."""
+    width, height = _between(rng, 0.8, 1.0), _between(rng, 0.8, 1.0)
+    x, y = _between(rng, 0.0, 1 - width), _between(rng, 0.0, 1 - height)
+    # Rounding must not push the far edge over the image's.
+    return {"x": min(x, 1 - width), "y": min(y, 1 - height), "width": width, "height": height}
+
+
 @image_policies.register("colour")
 def colour(rng: np.random.Generator) -> Drawn:
     """Brightness, contrast and saturation by up to a quarter."""
     return {
         name: round(1 + _within(rng, 0.25), 4) for name in ("brightness", "contrast", "saturation")
     }
+
+
+@image_policies.register("blur")
+def blur(rng: np.random.Generator) -> Drawn:
+    """A Gaussian of up to a fiftieth of the shorter side."""
+    return {"radius": _between(rng, 0.0, 0.02)}
 
 
 @image_policies.register("noise")
@@ -65,6 +84,36 @@ def erase(rng: np.random.Generator) -> Drawn | None:
     return {"x": x, "y": y, "width": width, "height": height}
 
 
+@image_policies.register("jpeg")
+def jpeg(rng: np.random.Generator) -> Drawn:
+    """A quality of 40 to 90."""
+    return {"quality": int(rng.integers(40, 91))}
+
+
+_RANDAUGMENT_OPERATIONS: Mapping[str, Draw] = {
+    "autocontrast": lambda rng: {},
+    "equalize": lambda rng: {},
+    "posterize": lambda rng: {"bits": int(rng.integers(4, 8))},
+    "sharpness": lambda rng: {"factor": _between(rng, 0.3, 1.7)},
+    "shear": lambda rng: {"x": _within(rng, 0.15), "y": _within(rng, 0.15)},
+    "colour": colour,
+    "rotate": rotate,
+    "shift": shift,
+}
+
+
+def randaugment(rng: np.random.Generator) -> list[Drawn]:
+    """Draw two different operations, with their names and numbers.
+
+    Source:
+        Cubuk et al. 2020, arXiv:1909.13719, section 3; without inverting and solarising, after
+        which photographs are hard to tell.
+    """
+    names = list(_RANDAUGMENT_OPERATIONS)
+    chosen = rng.permutation(len(names))[:_RANDAUGMENT_STEPS].tolist()
+    return [{"name": names[i], **(_RANDAUGMENT_OPERATIONS[names[i]](rng) or {})} for i in chosen]
+
+
 @audio_policies.register("noise")
 def audio_noise(rng: np.random.Generator) -> Drawn:
     """White noise 15 to 35 decibels under the recording."""
@@ -81,6 +130,45 @@ def gain(rng: np.random.Generator) -> Drawn:
 def audio_shift(rng: np.random.Generator) -> Drawn:
     """Up to 50 milliseconds earlier or later."""
     return {"seconds": _within(rng, 0.05)}
+
+
+@audio_policies.register("time_mask")
+def time_mask(rng: np.random.Generator) -> Drawn:
+    """Up to an eighth of the recording."""
+    length = _between(rng, 0.0, 0.125)
+    return {"start": _between(rng, 0.0, 1 - length), "length": length}
+
+
+@audio_policies.register("frequency_mask")
+def frequency_mask(rng: np.random.Generator) -> Drawn:
+    """Up to an eighth of the mel scale."""
+    width = _between(rng, 0.0, 0.125)
+    low = _between(rng, 0.0, 1 - width)
+    return {"low": low, "high": round(low + width, 4)}
+
+
+@audio_policies.register("speed")
+def speed(rng: np.random.Generator) -> Drawn:
+    """A tenth faster or slower at most."""
+    return {"factor": _between(rng, 0.9, 1.1)}
+
+
+@timeseries_policies.register("jitter")
+def jitter(rng: np.random.Generator) -> Drawn:
+    """Up to a tenth of each channel's standard deviation."""
+    return {"sigma": _between(rng, 0.0, 0.1), "seed": _seed(rng)}
+
+
+@timeseries_policies.register("scale")
+def scale(rng: np.random.Generator) -> Drawn:
+    """Factors with a standard deviation of a tenth."""
+    return {"sigma": 0.1, "seed": _seed(rng)}
+
+
+@timeseries_policies.register("warp")
+def warp(rng: np.random.Generator) -> Drawn:
+    """Speeds with a standard deviation of a fifth."""
+    return {"sigma": 0.2, "seed": _seed(rng)}
 
 
 @text_policies.register("drop_word")
@@ -115,6 +203,26 @@ def swap_words(text: str, rng: np.random.Generator) -> str:
     return text[:a] + text[c:d] + text[b:c] + text[a:b] + text[d:]
 
 
+def with_synonym(
+    text: str, rng: np.random.Generator, synonyms: Mapping[str, Sequence[str]]
+) -> str:
+    """Replace one word that the table knows; its first letter stays as large as it was.
+
+    >>> with_synonym("A Big cat!", np.random.default_rng(0), {"big": ("large",)})
+    'A Large cat!'
+    """
+    known = [m.span() for m in re.finditer(r"\w+", text) if m.group().lower() in synonyms]
+    if not known:
+        return text
+    start, end = known[int(rng.integers(len(known)))]
+    word = text[start:end]
+    choices = synonyms[word.lower()]
+    chosen = choices[int(rng.integers(len(choices)))]
+    if word[:1].isupper():
+        chosen = chosen[:1].upper() + chosen[1:]
+    return text[:start] + chosen + text[end:]
+
+
 def _words(text: str) -> list[tuple[int, int]]:
     return [match.span() for match in re.finditer(r"\S+", text)]
 
@@ -124,7 +232,7 @@ def _within(rng: np.random.Generator, most: float) -> float:
 
 
 def _between(rng: np.random.Generator, low: float, high: float) -> float:
-    return round(float(rng.uniform(low, high)), 4)
+    return round(low + (high - low) * float(rng.random()), 4)
 
 
 def _seed(rng: np.random.Generator) -> int:

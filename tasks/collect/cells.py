@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tasks.collect.rows import excerpt
 from tasks.errors import SourceError
-from tasks.params.collect import ColumnType, TableSource
+from tasks.params.collect import ColumnType, WrittenCells
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -17,7 +17,10 @@ _EARLIEST = (datetime(1900, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _LATEST = (datetime(2200, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 Value = str | float | int
-Parse = Callable[[str], Value]
+Parse = Callable[[str], Value | None]
+
+LABEL_JOINT = ";"
+"""What parts the categories of a ``labels`` cell once it is understood."""
 
 
 class BadCell(Exception):  # noqa: N818  (a verdict on a cell, not a fault of the program)
@@ -28,12 +31,14 @@ class BadCell(Exception):  # noqa: N818  (a verdict on a cell, not a fault of th
         super().__init__(f"{reason}: {detail}")
 
 
-def parser_of(kind: ColumnType, source: TableSource | None) -> Parse | None:
+def parser_of(kind: ColumnType, source: WrittenCells | None) -> Parse | None:
     """Return how cells of a type are understood; None where their text is what they mean."""
     if kind == "number":
         return parse_number
     if kind == "time" and source is not None:
         return epoch_parser(source.time_unit) if source.time_unit != "iso" else iso_parser(source)
+    if kind == "labels" and source is not None:
+        return labels_parser(source.label_separator)
     return None
 
 
@@ -57,7 +62,25 @@ def parse_number(cell: str) -> float:
     return number
 
 
-def iso_parser(source: TableSource) -> Callable[[str], int]:
+def labels_parser(separator: str) -> Callable[[str], str | None]:
+    """Return a parser of several categories: trimmed, each once, sorted; none at all is no value.
+
+    >>> labels_parser(",")("b, a ,b,")
+    'a;b'
+    """
+
+    def parse(cell: str) -> str | None:
+        labels = {label.strip() for label in cell.split(separator)} - {""}
+        if separator != LABEL_JOINT and any(LABEL_JOINT in label for label in labels):
+            raise BadCell(
+                "bad_labels", f"a category in {excerpt(cell)} holds a '{LABEL_JOINT}'; rename it"
+            )
+        return LABEL_JOINT.join(sorted(labels)) or None
+
+    return parse
+
+
+def iso_parser(source: WrittenCells) -> Callable[[str], int]:
     """Return a parser of ISO 8601 times to microseconds since 1970.
 
     Raises:
@@ -99,14 +122,14 @@ def _in_range(microseconds: int, cell: str) -> int:
     return microseconds
 
 
-def _zone(source: TableSource) -> tzinfo:
+def _zone(source: WrittenCells) -> tzinfo:
     if source.time_zone == "UTC":
         return UTC
     try:
         return ZoneInfo(source.time_zone)
     except (ZoneInfoNotFoundError, ValueError):
         raise SourceError(
-            f"source '{source.name}': the time_zone '{source.time_zone}' is not known; "
+            f"the time_zone '{source.time_zone}' is not known; "
             "write one such as UTC or Europe/Berlin"
         ) from None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from tasks.collect.cells import BadCell
-from tasks.collect.rows import excerpt
+from tasks.collect.rows import Medium, excerpt
 from tasks.errors import SourceError
 from tasks.samples.media import MediaWriter
 
@@ -38,6 +38,25 @@ class MediaFiles:
         """How many distinct contents were stored."""
         return len(self._digests)
 
+    def store(self, medium: Medium) -> str:
+        """Store a medium that its source held, and return its digest.
+
+        Raises:
+            BadCell: ``too_large``.
+        """
+        if len(medium.content) > MAX_MEDIUM_BYTES:
+            raise BadCell(
+                "too_large", f"{len(medium.content):,} bytes, more than {MAX_MEDIUM_BYTES:,}"
+            )
+        return self._stored(medium.content, medium.suffix)
+
+    def _stored(self, content: bytes, suffix: str) -> str:
+        digest = self.writer.add(content, suffix)
+        if digest not in self._digests:
+            self._digests.add(digest)
+            self.n_bytes += len(content)
+        return digest
+
     def collect(self, written: str) -> str:
         """Store the file at a path as the user wrote it, and return its digest.
 
@@ -49,11 +68,7 @@ class MediaFiles:
         known = self._known.get(str(path))
         if known is None:
             try:
-                content = read_regular_file(path, written)
-                known = self.writer.add(content, path.suffix.lower())
-                if known not in self._digests:
-                    self._digests.add(known)
-                    self.n_bytes += len(content)
+                known = self._stored(read_regular_file(path, written), path.suffix.lower())
             except BadCell as bad:
                 known = (bad.reason, bad.detail)
             self._known[str(path)] = known

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from tasks.collect.cells import BadCell, Parse, Value, parser_of
 from tasks.collect.identity import Identities, content_digest, occurrences, rejected_repeats
 from tasks.collect.media_files import MediaFiles
-from tasks.collect.rows import Fault, RawRow, digest_of_row
-from tasks.params.collect import AnySource, TableSource
+from tasks.collect.rows import Cell, Fault, Medium, RawRow, digest_of_row
+from tasks.params.collect import AnySource, WrittenCells
 from tasks.samples.progress import Advance
-from tasks.samples.quarantine import SetAside
+from tasks.samples.quarantine import Quarantine, SetAside
 from tasks.samples.records import (
     FILE,
     MEDIA_TYPES,
@@ -28,6 +28,36 @@ from tasks.samples.records import (
 )
 from tasks.samples.tables import BATCH_ROWS, iter_batches, write_batches
 
+BATCH_BYTES = 64 * 2**20
+"""Media that a batch of rows may hold."""
+
+EXAMPLES = 3
+"""Records of each reason that a report shows."""
+
+
+@dataclass
+class Aside:
+    """What was set aside of a source: counted by reason, with the first few of each.
+
+    Attributes:
+        reasons: How many records, by reason.
+        first: The first few of each reason.
+    """
+
+    reasons: Counter[str] = field(default_factory=Counter)
+    first: list[SetAside] = field(default_factory=list)
+
+    @property
+    def n_records(self) -> int:
+        """How many records were set aside."""
+        return self.reasons.total()
+
+    def add(self, record: SetAside) -> None:
+        """Count a record."""
+        self.reasons[record.reason] += 1
+        if self.reasons[record.reason] <= EXAMPLES:
+            self.first.append(record)
+
 
 @dataclass
 class Collected:
@@ -36,14 +66,19 @@ class Collected:
     Attributes:
         n_rows: Rows that were read.
         n_readable: Records that were written.
-        set_aside: All the others.
+        set_aside: What of the others is told.
         nulls: For each column, how many records have no value in it.
     """
 
     n_rows: int = 0
     n_readable: int = 0
-    set_aside: list[SetAside] = field(default_factory=list)
+    set_aside: Aside = field(default_factory=Aside)
     nulls: Counter[str] = field(default_factory=Counter)
+
+    def put_aside(self, record: SetAside, quarantine: Quarantine) -> None:
+        """Put a record into quarantine, and count it."""
+        self.set_aside.add(record)
+        quarantine.add(record)
 
 
 def write_records(
@@ -51,6 +86,7 @@ def write_records(
     read_rows: Callable[[], Iterator[RawRow]],
     media: MediaFiles,
     path: Path,
+    quarantine: Quarantine,
     advance: Advance,
 ) -> Collected:
     """Write the records of a source, and return what became of every row.
@@ -60,6 +96,7 @@ def write_records(
         read_rows: Reads the source from its start; called again where names repeat.
         media: Stores the files that the records name.
         path: The table to write.
+        quarantine: Where all other rows go.
         advance: Told of rows that were read.
     """
     understanding = _Understanding(source, media)
@@ -67,21 +104,42 @@ def write_records(
     result = Collected()
 
     def batches() -> Iterator[pa.RecordBatch]:
-        rows = read_rows()
-        while chunk := list(islice(rows, BATCH_ROWS)):
+        for chunk in _chunks(read_rows(), understanding.media_at):
             batch, set_aside = understanding.of(chunk)
             result.n_rows += len(chunk)
-            result.set_aside.extend(set_aside)
+            for record in set_aside:
+                result.put_aside(record, quarantine)
             advance(len(chunk))
             yield batch
 
     write_batches(batches(), understanding.schema, unsettled)
-    _settle_names(source, read_rows, understanding.identities, unsettled, path, result)
+    identities = understanding.identities
+    for record in _settle_names(source, read_rows, identities, unsettled, path):
+        result.put_aside(record, quarantine)
     for batch in iter_batches(path, columns=list(source.columns)):
         for name in source.columns:
             result.nulls[name] += batch.column(name).null_count
         result.n_readable += batch.num_rows
     return result
+
+
+def _chunks(rows: Iterator[RawRow], media_at: Sequence[int]) -> Iterator[list[RawRow]]:
+    """Take rows by the batch; a batch is shorter where the rows hold many bytes of media."""
+    if not media_at:
+        while chunk := list(islice(rows, BATCH_ROWS)):
+            yield chunk
+        return
+    chunk, n_bytes = [], 0
+    for row in rows:
+        chunk.append(row)
+        if row.cells:
+            held = (row.cells[i] for i in media_at)
+            n_bytes += sum(len(cell.content) for cell in held if isinstance(cell, Medium))
+        if len(chunk) == BATCH_ROWS or n_bytes > BATCH_BYTES:
+            yield chunk
+            chunk, n_bytes = [], 0
+    if chunk:
+        yield chunk
 
 
 class _Understanding:
@@ -92,25 +150,32 @@ class _Understanding:
         self.schema = records_schema(source)
         self.identities = Identities()
         self._media = media
-        table = source if isinstance(source, TableSource) else None
+        table = source if isinstance(source, WrittenCells) else None
         self._no_value = frozenset(table.null_values) if table else frozenset()
         self._columns = list(source.columns)
+        self.media_at = [
+            i for i, name in enumerate(self._columns) if source.columns[name] in MEDIA_TYPES
+        ]
         self._in_order_of_name = [self._columns.index(name) for name in sorted(self._columns)]
         self._parsers: dict[str, Parse] = {}
         for name, kind in source.columns.items():
-            parse = media.collect if kind in MEDIA_TYPES else parser_of(kind, table)
+            parse = parser_of(kind, table)
             if parse is not None:
                 self._parsers[name] = parse
 
     def of(self, rows: Sequence[RawRow]) -> tuple[pa.RecordBatch, list[SetAside]]:
         """Return the readable records of some rows, and those that are set aside."""
         faults: dict[int, Fault] = {i: row.fault for i, row in enumerate(rows) if row.fault}
-        texts = self._texts(rows, faults)
+        cells = self._cells(rows, faults)
+        texts = {name: _written(column) for name, column in cells.items()}
         contents = self._contents(texts, len(rows), faults)
         values: dict[str, list[Value | None]] = {}
         media_last = sorted(self._columns, key=lambda c: self.source.columns[c] in MEDIA_TYPES)
         for name in media_last:
-            values[name] = self._parsed(name, texts[name], faults)
+            if self.source.columns[name] in MEDIA_TYPES:
+                values[name] = self._stored(name, cells[name], faults)
+            else:
+                values[name] = self._parsed(name, texts[name], faults)
 
         good = [i for i in range(len(rows)) if i not in faults]
         names = self._names(rows, texts, contents)
@@ -130,9 +195,7 @@ class _Understanding:
         ]
         return pa.record_batch(arrays, schema=self.schema), set_aside
 
-    def _texts(
-        self, rows: Sequence[RawRow], faults: dict[int, Fault]
-    ) -> dict[str, Sequence[str | None]]:
+    def _cells(self, rows: Sequence[RawRow], faults: dict[int, Fault]) -> dict[str, Sequence[Cell]]:
         """Turn rows into columns; a cell that means "no value" becomes null."""
         nothing = (None,) * len(self._columns)
         cells = [nothing if i in faults else row.cells for i, row in enumerate(rows)]
@@ -189,6 +252,28 @@ class _Understanding:
                 faults[i] = Fault(bad.reason, bad.detail, name)
         return values
 
+    def _stored(
+        self, name: str, cells: Sequence[Cell], faults: dict[int, Fault]
+    ) -> list[Value | None]:
+        """Store the media of one column; those of rows at fault already are left alone."""
+        digests: list[Value | None] = [None] * len(cells)
+        for i, cell in enumerate(cells):
+            if cell is None or i in faults:
+                continue
+            try:
+                digests[i] = (
+                    self._media.store(cell)
+                    if isinstance(cell, Medium)
+                    else self._media.collect(cell)
+                )
+            except BadCell as bad:
+                faults[i] = Fault(bad.reason, bad.detail, name)
+        return digests
+
+
+def _written(cells: Sequence[Cell]) -> Sequence[str | None]:
+    return [cell.written if isinstance(cell, Medium) else cell for cell in cells]
+
 
 def set_aside_row(source: str, row: RawRow, name: str, fault: Fault) -> SetAside:
     """Return the entry in quarantine for a row; what is no valid text is escaped."""
@@ -219,8 +304,7 @@ def _settle_names(
     identities: Identities,
     unsettled: Path,
     path: Path,
-    result: Collected,
-) -> None:
+) -> Iterator[SetAside]:
     """Give every record a name of its own: number equal contents, set aside repeated ids."""
     repeated = identities.repeated_names()
     if len(repeated) == 0:
@@ -232,7 +316,7 @@ def _settle_names(
     else:
         rejected = _rejected(unsettled, repeated, identities.contents)
         places = _origins(source, unsettled, rejected)
-        result.set_aside.extend(_repeats(source, read_rows, rejected, places))
+        yield from _repeats(source, read_rows, rejected, places)
         write_batches(_without(unsettled, rejected.keys()), schema, path)
     unsettled.unlink()
 
@@ -274,33 +358,36 @@ def _taken(table: Path, column: str, places: NDArray[np.int64]) -> list[str]:
 
 def _origins(
     source: AnySource, table: Path, rejected: dict[int, tuple[str, int]]
-) -> dict[int, int]:
-    """Return the rows of the file that the rejected records, and the first of each, stand in."""
+) -> dict[int, tuple[str, int]]:
+    """Return the file and the row that the rejected records, and the first of each, stand in."""
     places = np.array(sorted({*rejected, *(first for _, first in rejected.values())}), np.int64)
+    files = _taken(table, origin_column(FILE, source), places)
     rows = _taken(table, origin_column(ROW, source), places)
-    return dict(zip(places.tolist(), map(int, rows), strict=True))
+    return dict(zip(places.tolist(), zip(files, map(int, rows), strict=True), strict=True))
 
 
 def _repeats(
     source: AnySource,
     read_rows: Callable[[], Iterator[RawRow]],
     rejected: dict[int, tuple[str, int]],
-    row_of: dict[int, int],
+    origin_of: dict[int, tuple[str, int]],
 ) -> Iterator[SetAside]:
     """Read the rows of rejected records again, for what quarantine tells of them."""
     assert source.id is not None
     at = list(source.columns).index(source.id)
-    place_of = {row_of[place]: place for place in rejected}
+    place_of = {origin_of[place]: place for place in rejected}
     for row in read_rows():
-        place = place_of.get(row.row)
+        place = place_of.get((row.file, row.row))
         if place is None:
             continue
         reason, first = rejected[place]
-        name = row.cells[at] or ""
+        cell = row.cells[at]
+        name = cell if isinstance(cell, str) else ""
+        file, number = origin_of[first]
+        there = f"row {number}" if file == row.file else f"row {number} of {file}"
         told = {
-            "duplicate_id": f"says the same as row {row_of[first]}, which has the id '{name}' too",
-            "conflicting_id": f"several rows have the id '{name}' and differ; the first is row "
-            f"{row_of[first]}",
+            "duplicate_id": f"says the same as {there}, which has the id '{name}' too",
+            "conflicting_id": f"several rows have the id '{name}' and differ; the first is {there}",
         }
         yield set_aside_row(source.name, row, name, Fault(reason, told[reason], source.id))
 

@@ -5,7 +5,6 @@ from pydantic import BaseModel, ConfigDict
 from tasks.collect.records import Collected
 from tasks.collect.rows import Notes
 from tasks.params.collect import AnySource
-from tasks.samples.quarantine import reasons
 from tasks.samples.report import SetAsideExample, StageReport, examples
 
 
@@ -28,6 +27,9 @@ class CollectedSource(BaseModel):
     blank_lines: int
     ignored_files: int
     unused_columns: tuple[str, ...]
+    notes: dict[str, int]
+    """What else was seen, counted."""
+
     examples: tuple[SetAsideExample, ...]
 
     @classmethod
@@ -39,12 +41,13 @@ class CollectedSource(BaseModel):
             path=source.path,
             collected=collected.n_rows,
             readable=collected.n_readable,
-            quarantined=reasons(collected.set_aside),
+            quarantined=dict(collected.set_aside.reasons.most_common()),
             nulls=dict(collected.nulls),
             blank_lines=notes.blank_lines,
             ignored_files=notes.ignored_files,
             unused_columns=notes.unused_columns[:50],
-            examples=examples(collected.set_aside),
+            notes=dict(sorted(notes.counts.items())),
+            examples=examples(collected.set_aside.first),
         )
 
 
@@ -64,6 +67,11 @@ class CollectReport(StageReport):
                 f"{s.name}: {s.collected:,} records, {s.readable:,} readable"
                 + "".join(f", {count:,} {reason}" for reason, count in s.quarantined.items())
                 for s in self.sources
+            ),
+            *(
+                f"{s.name}: {count:,} {what}"
+                for s in self.sources
+                for what, count in s.notes.items()
             ),
             f"{self.media_files:,} distinct media files, {self.media_bytes / 2**20:,.1f} MiB",
         ]

@@ -1,8 +1,9 @@
 """A row as its source holds it, before anything is understood of it."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,24 @@ class Fault(NamedTuple):
     reason: str
     detail: str
     column: str = ""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Medium:
+    """A cell whose medium the source holds itself, where other cells name a file.
+
+    Attributes:
+        written: What stands for it in the table, such as the file it was cut from.
+        content: Its bytes.
+        suffix: The ending of a file of that kind, with its dot and in lower case.
+    """
+
+    written: str
+    content: bytes
+    suffix: str
+
+
+Cell = str | Medium | None
 
 
 class RawRow(NamedTuple):
@@ -32,7 +51,7 @@ class RawRow(NamedTuple):
 
     file: str
     row: int
-    cells: Sequence[str | None]
+    cells: Sequence[Cell]
     raw: str | bytes
     fault: Fault | None = None
     name: str | None = None
@@ -45,10 +64,13 @@ class Notes:
     blank_lines: int = 0
     ignored_files: int = 0
     unused_columns: tuple[str, ...] = ()
+    counts: Counter[str] = field(default_factory=Counter)
+    """Anything else worth telling, counted by what it is, in words."""
 
     def clear(self) -> None:
         """Forget it all, since the source is about to be read from its start."""
         self.blank_lines, self.ignored_files, self.unused_columns = 0, 0, ()
+        self.counts.clear()
 
 
 Reader = Callable[[TableSource, Path, str, Notes], Iterator[RawRow]]

@@ -6,6 +6,7 @@ Writes  data/collect/records/<source>.parquet   readable records, in the order o
         data/collect/quarantine.parquet         every other record, with its place and reason
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from tasks.params.collect import AnySource
 from tasks.samples.folders import StageFolders
 from tasks.samples.media import MediaWriter
 from tasks.samples.progress import progress
-from tasks.samples.quarantine import SetAside, reasons, require_few, write_quarantine
+from tasks.samples.quarantine import Quarantine, quarantine_in, require_few
 
 READS: tuple[str, ...] = ()
 
@@ -31,22 +32,20 @@ def run(params: Params, folders: StageFolders) -> CollectReport:
     root = require_root(folders.root / params.collect.root)
     require_sources(root, params.collect.sources)
     described: list[CollectedSource] = []
-    set_aside: list[SetAside] = []
-    with MediaWriter(folders.output / "media") as writer:
+    output = folders.output
+    with MediaWriter(output / "media") as writer, quarantine_in(output) as quarantine:
         media = MediaFiles(root, writer)
         for source in params.collect.sources:
-            collected, notes = collect_source(source, root, media, folders.output)
+            collected, notes = collect_source(source, root, media, output, quarantine)
             require_whole(source.name, collected, params.project.max_bad_fraction)
             described.append(CollectedSource.describe(source, collected, notes))
-            set_aside.extend(collected.set_aside)
-    write_quarantine(set_aside, folders.output)
     return CollectReport(
         sources=tuple(described), media_files=media.n_files, media_bytes=media.n_bytes
     )
 
 
 def collect_source(
-    source: AnySource, root: Path, media: MediaFiles, output: Path
+    source: AnySource, root: Path, media: MediaFiles, output: Path, quarantine: Quarantine
 ) -> tuple[Collected, Notes]:
     """Read one source into its table of records."""
     read = source_kinds.get(source.kind)
@@ -58,7 +57,7 @@ def collect_source(
 
     path = output / "records" / f"{source.name}.parquet"
     with progress(f"reading {source.name}") as advance:
-        collected = write_records(source, read_rows, media, path, advance)
+        collected = write_records(source, read_rows, media, path, quarantine, advance)
     return collected, notes
 
 
@@ -68,11 +67,14 @@ def require_whole(name: str, collected: Collected, max_bad_fraction: float) -> N
     Raises:
         DataError: A row is neither readable nor set aside, or too many are.
     """
-    n_aside = len(collected.set_aside)
-    if collected.n_rows != collected.n_readable + n_aside:
+    aside = collected.set_aside
+    if collected.n_rows != collected.n_readable + aside.n_records:
         raise DataError(
             f"source '{name}': {collected.n_rows:,} rows were read, but {collected.n_readable:,} "
-            f"are readable and {n_aside:,} set aside; the file seems to change, collect it again"
+            f"are readable and {aside.n_records:,} set aside; the file seems to "
+            "change, collect it again"
         )
-    bad = [record for record in collected.set_aside if record.reason != "duplicate_id"]
-    require_few(len(bad), collected.n_rows, max_bad_fraction, f"source '{name}'", reasons(bad))
+    bad = Counter(aside.reasons)
+    del bad["duplicate_id"]
+    by_reason = dict(bad.most_common())
+    require_few(bad.total(), collected.n_rows, max_bad_fraction, f"source '{name}'", by_reason)

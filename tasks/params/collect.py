@@ -24,13 +24,32 @@ def is_remote(path: str) -> bool:
     return "://" in path
 
 
-class TableSource(Section):
+class WrittenCells(Section):
+    """How the cells of a table are written."""
+
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    encoding: str = "utf-8"
+    null_values: tuple[str, ...] = ("",)
+    """Cells that mean "no value"; everything else, "NA" and "null" too, is a value."""
+
+    label_separator: str = Field(";", min_length=1)
+    """What parts the categories of a ``labels`` cell."""
+
+    time_unit: Literal["iso", "s", "ms", "us", "ns"] = "iso"
+    """How times are written: ISO 8601, or a number since 1970 (or since a sensor started)."""
+
+    time_zone: str = "UTC"
+    """The zone of ISO times that carry none."""
+
+
+class TableSource(WrittenCells):
     """A table: one record a row."""
 
     kind: Literal["table"]
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     path: str
-    """A .csv, .tsv, .jsonl or .parquet file, relative to ``collect.root``."""
+    """A table (.csv, .tsv, .jsonl, .parquet or .xlsx; the text formats also as .gz or .zst), a
+    folder of them or a glob (``parts/*.csv``), relative to ``collect.root``."""
 
     columns: dict[str, ColumnType] = Field(min_length=1)
     """The columns to take, and what each holds; all others are left out."""
@@ -38,16 +57,8 @@ class TableSource(Section):
     id: str | None = None
     """A column that names each record; without it, a record is named by its content."""
 
-    delimiter: str = Field(",", min_length=1, max_length=1)
-    encoding: str = "utf-8"
-    null_values: tuple[str, ...] = ("",)
-    """Cells that mean "no value"; everything else, "NA" and "null" too, is a value."""
-
-    time_unit: Literal["iso", "s", "ms", "us", "ns"] = "iso"
-    """How ``time`` columns are written: ISO 8601, or a number since 1970."""
-
-    time_zone: str = "UTC"
-    """The zone of ISO times that carry none."""
+    sheet: str | None = None
+    """The sheet of an .xlsx file; it need not be named where there is only one."""
 
     media_base: str | None = None
     """Where the files lie that image and audio cells name, if not under ``collect.root``: an
@@ -95,7 +106,7 @@ class FolderSource(Section):
         return None
 
 
-class SensorSource(Section):
+class SensorSource(WrittenCells):
     """Readings of a sensor: one record a reading, in one file or one file for each recording.
 
     Its columns are ``time``, those of ``values``, and ``series``, the recording a reading is of:
@@ -115,14 +126,6 @@ class SensorSource(Section):
 
     series: str | None = None
     """A column that names the recording; the name of the file where null."""
-
-    time_unit: Literal["iso", "s", "ms", "us", "ns"] = "iso"
-    """How the time is written: ISO 8601, or a number (since 1970, or since the sensor started)."""
-
-    time_zone: str = "UTC"
-    delimiter: str = Field(",", min_length=1, max_length=1)
-    encoding: str = "utf-8"
-    null_values: tuple[str, ...] = ("",)
 
     @property
     def columns(self) -> dict[str, ColumnType]:

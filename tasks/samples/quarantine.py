@@ -1,14 +1,16 @@
 """Records that are set aside: each with where it came from and why, never dropped in silence."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tasks.errors import DataError
-from tasks.samples.tables import read_table, write_table
+from tasks.samples.tables import BATCH_ROWS, read_table, write_table
 
 FILE = "quarantine.parquet"
 SCHEMA = pa.schema(
@@ -55,6 +57,39 @@ def write_quarantine(records: Iterable[SetAside], folder: Path) -> None:
     rows = list(records)
     columns = {name: [getattr(r, name) for r in rows] for name in SCHEMA.names}
     write_table(pa.table(columns, schema=SCHEMA), folder / FILE)
+
+
+class Quarantine:
+    """Writes records as they are set aside, and holds no more than a batch of them."""
+
+    def __init__(self, writer: pq.ParquetWriter) -> None:
+        self._writer = writer
+        self._waiting: list[SetAside] = []
+
+    def add(self, record: SetAside) -> None:
+        """Set a record aside."""
+        self._waiting.append(record)
+        if len(self._waiting) >= BATCH_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is waiting."""
+        columns = {name: [getattr(r, name) for r in self._waiting] for name in SCHEMA.names}
+        if self._waiting:
+            self._writer.write_table(pa.table(columns, schema=SCHEMA))
+        self._waiting = []
+
+
+@contextmanager
+def quarantine_in(folder: Path) -> Iterator[Quarantine]:
+    """Open the quarantine of a stage whose folder appears only when the stage is done."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with pq.ParquetWriter(
+        folder / FILE, SCHEMA, compression="zstd", write_page_checksum=True
+    ) as writer:
+        quarantine = Quarantine(writer)
+        yield quarantine
+        quarantine.flush()
 
 
 def read_quarantine(folder: Path) -> pa.Table:

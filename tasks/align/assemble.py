@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ from tasks.samples.schema import (
     Modality,
     SampleSchema,
     TabularColumn,
+    TargetKind,
 )
 
 OWN_COLUMNS = ("record_id", "file", "row")
@@ -103,7 +105,7 @@ def sample_schema(params: Params) -> SampleSchema:
     return SampleSchema(
         inputs=input_specs(columns, params.column_types),
         target_column=target,
-        target_kind="number" if params.column_types[target] == "number" else "category",
+        target_kind=cast(TargetKind, params.column_types[target]),
     )
 
 

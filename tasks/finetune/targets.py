@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.errors import DataError
+from tasks.errors import DataError, ModelError
 from tasks.samples.schema import TARGET, SampleSchema
 
 
@@ -41,8 +41,15 @@ def learn_targets(train: pa.Table, schema: SampleSchema) -> Targets:
     """Find the classes, or the mean and scale, of the training samples.
 
     Raises:
+        ModelError: The target is neither a category nor a number.
         DataError: There is only one class, or all values are equal: nothing can be learned.
     """
+    if schema.target_kind not in ("category", "number"):
+        raise ModelError(
+            f"target '{schema.target_column}' is of type {schema.target_kind}, which no model "
+            "learns yet; name a 'category' or a 'number' as align.target (the stages up to augment "
+            "take this target too)"
+        )
     if schema.target_kind == "number":
         values = train[TARGET].to_numpy()
         if not len(values) or values.std() == 0:

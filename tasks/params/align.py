@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from tasks.params.ranges import expanded_items
 from tasks.params.section import Section
 
 Relation = Literal["one_to_one", "many_to_one", "one_to_many", "many_to_many"]
@@ -173,8 +174,9 @@ class AlignParams(Section):
     """For a base of kind ``sensor``: the windows it is cut into."""
 
     joins: tuple[Join, ...] = ()
-    inputs: tuple[str, ...] = Field(min_length=1)
-    """Columns (``column`` or ``source.column``) that the model reads."""
+    inputs: Annotated[tuple[str, ...], BeforeValidator(expanded_items)] = Field(min_length=1)
+    """Columns (``column`` or ``source.column``) that the model reads; the name of a sensor source
+    means its windows, and ``{00..31}`` in a name the numbers from 00 to 31."""
 
     target: str
     """The column to predict: a ``category`` is classified, a ``number`` is regressed."""

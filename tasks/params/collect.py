@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from tasks.params.ranges import expanded_keys
 from tasks.params.section import Section
 
 ColumnType = Literal["text", "category", "labels", "number", "time", "key", "image", "audio"]
@@ -51,8 +52,9 @@ class TableSource(WrittenCells):
     """A table (.csv, .tsv, .jsonl, .parquet or .xlsx; the text formats also as .gz or .zst), a
     folder of them or a glob (``parts/*.csv``), relative to ``collect.root``."""
 
-    columns: dict[str, ColumnType] = Field(min_length=1)
-    """The columns to take, and what each holds; all others are left out."""
+    columns: Annotated[dict[str, ColumnType], BeforeValidator(expanded_keys)] = Field(min_length=1)
+    """The columns to take, and what each holds; all others are left out. ``{00..31}`` in a name
+    stands for the numbers from 00 to 31."""
 
     id: str | None = None
     """A column that names each record; without it, a record is named by its content."""
@@ -121,7 +123,9 @@ class SensorSource(WrittenCells):
     time: str
     """The column with the time of a reading."""
 
-    values: dict[str, Literal["number", "category"]] = Field(min_length=1)
+    values: Annotated[dict[str, Literal["number", "category"]], BeforeValidator(expanded_keys)] = (
+        Field(min_length=1)
+    )
     """The columns to take: numbers are channels, a category may label the readings."""
 
     series: str | None = None

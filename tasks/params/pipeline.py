@@ -169,7 +169,7 @@ class Params(Section):
             kind = self._column_types[name]
             if place.startswith("align.inputs") and kind not in MODALITY_OF:
                 yield place, f"'{name}' is of type {kind}; inputs are {listing(MODALITY_OF)}"
-            if place == "align.target" and kind not in ("category", "number"):
+            if place == "align.target" and kind not in ("category", "number", "labels", "text"):
                 yield (
                     place,
                     f"'{name}' is of type {kind}; a target is a 'category' or a 'number'",

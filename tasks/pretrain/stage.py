@@ -31,7 +31,7 @@ from tasks.pretrain.learning import learn
 from tasks.pretrain.objectives import contrastive_loss, masked_loss
 from tasks.pretrain.report import PretrainedEncoder, PretrainReport
 from tasks.samples.folders import StageFolders, write_text
-from tasks.samples.media import MediaStore, sample_media
+from tasks.samples.media import Media, sample_media
 from tasks.samples.schema import SPLIT, InputSpec, SampleSchema
 from tasks.samples.tables import read_table
 
@@ -76,7 +76,7 @@ def _small_encoder(
 
 
 def _training_arrays(
-    train: pa.Table, inputs: list[InputSpec], small: SmallEncoder, media: MediaStore, cache: Path
+    train: pa.Table, inputs: list[InputSpec], small: SmallEncoder, media: Media, cache: Path
 ) -> Tensor:
     """Return every distinct training input of a modality, as the encoder reads it."""
     processors = {spec.name: small.processor for spec in inputs}

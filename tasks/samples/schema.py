@@ -27,6 +27,9 @@ WEIGHT = "weight"
 SPLITS = ("train", "validation", "test")
 
 Modality = Literal["text", "image", "audio", "tabular", "timeseries"]
+TargetKind = Literal["category", "number", "labels", "text"]
+"""What is predicted: one class, a number, several classes, or a text."""
+
 _METADATA_KEY = b"fuseline"
 
 
@@ -73,7 +76,7 @@ class SampleSchema(Contract):
 
     inputs: tuple[InputSpec, ...]
     target_column: str
-    target_kind: Literal["category", "number"]
+    target_kind: TargetKind
 
     def input(self, name: str) -> InputSpec:
         """Return one input by name."""

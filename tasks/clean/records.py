@@ -154,7 +154,7 @@ def _judged(
                     continue
                 if verdict.reason:
                     faults.setdefault(i, Fault(name, verdict.reason, verdict.detail, digests[i]))
-                flags.extend((i, flag) for flag in verdict.flags)
+                flags.extend((i, flag) for flag, _ in verdict.flags)
     return faults, flags
 
 

@@ -77,8 +77,9 @@ class CleanParams(Section):
     min_image_side_pixels: int = Field(4, ge=1)
     max_image_aspect: float = Field(50.0, ge=1)
     min_image_sharpness: float = Field(4.0, ge=0)
-    """Variance of the Laplacian (grey levels squared, longer side at most 256 pixels) under which an
-    image is ``blurred_image``; images with a longer side under 96 pixels are not judged."""
+    """Variance of the Laplacian (grey levels squared, with a longer side of at most 256 pixels)
+    under which an image is ``blurred_image``; those with a longer side under 96 pixels are not
+    judged."""
 
     min_audio_seconds: float = Field(0.02, ge=0)
     max_audio_seconds: float = Field(600.0, gt=0)

@@ -64,11 +64,15 @@ class Recording:
         samples: ``(n_samples,)`` float32, mono, nominally within -1 to 1.
         rate_hz: Samples a second.
         n_channels: Channels of the file, before they were mixed down.
+        format: Of the file, such as ``WAV``.
+        cancels_out: Whether its channels cancel each other out, so that the first one was taken.
     """
 
     samples: NDArray[np.float32]
     rate_hz: int
     n_channels: int
+    format: str = ""
+    cancels_out: bool = False
 
     @property
     def seconds(self) -> float:
@@ -171,7 +175,7 @@ def decode_audio(content: bytes, max_seconds: float = 3600.0) -> Recording:
         with soundfile.SoundFile(_Bytes(content)) as file:
             _check_audio_header(file, content, max_seconds)
             samples = file.read(dtype="float32", always_2d=True)
-            declared, rate_hz = file.frames, file.samplerate
+            declared, rate_hz, kind = file.frames, file.samplerate, file.format
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as fault:
         reason = "truncated" if content[:4] == b"fLaC" else "not_audio"
         raise Undecodable(reason, getattr(fault, "error_string", str(fault))) from None
@@ -180,7 +184,8 @@ def decode_audio(content: bytes, max_seconds: float = 3600.0) -> Recording:
     if not np.isfinite(samples).all():
         bad = int((~np.isfinite(samples)).sum())
         raise Undecodable("non_finite", f"{bad:,} of {samples.size:,} samples are no number")
-    return Recording(_mono(samples), rate_hz, samples.shape[1])
+    mono, cancels_out = _mono(samples)
+    return Recording(mono, rate_hz, samples.shape[1], kind, cancels_out)
 
 
 class _Bytes(io.BytesIO):
@@ -233,12 +238,12 @@ def wav_bytes_missing(content: bytes) -> int:
     return 0
 
 
-def _mono(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mix channels down; take the first where they cancel each other out."""
+def _mono(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], bool]:
+    """Mix channels down; take the first, and say so, where they cancel each other out."""
     if samples.shape[1] == 1:
-        return np.ascontiguousarray(samples[:, 0])
+        return np.ascontiguousarray(samples[:, 0]), False
     mixed = samples.mean(axis=1, dtype=np.float64)
     power = np.square(samples, dtype=np.float64).mean()
     if np.square(mixed).mean() < 0.01 * power:
-        return np.ascontiguousarray(samples[:, 0])
-    return np.asarray(mixed, dtype=np.float32)
+        return np.ascontiguousarray(samples[:, 0]), True
+    return np.asarray(mixed, dtype=np.float32), False

@@ -11,6 +11,7 @@ from typing import Any
 
 from tasks.errors import DataError
 from tasks.samples.folders import StageFolders
+from tasks.samples.page import Table
 from tasks.samples.wording import short
 
 STAGES = {
@@ -33,23 +34,6 @@ CELL_CHARACTERS = 90
 
 
 @dataclass(frozen=True)
-class Block:
-    """A table.
-
-    Attributes:
-        title: What it is about; "" for the stage as a whole.
-        header: Names of its columns; () for pairs of a name and a value.
-        rows: Its cells.
-        left_out: Rows that are not shown.
-    """
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    left_out: int = 0
-
-
-@dataclass(frozen=True)
 class StageStory:
     """What one stage did to the data.
 
@@ -61,6 +45,7 @@ class StageStory:
         notices: What it warns of.
         examples: Records it set aside; None where it shows none.
         blocks: All else it said.
+        page: The stage's own page beside this one; "" where it wrote none.
     """
 
     name: str
@@ -68,8 +53,9 @@ class StageStory:
     counts: tuple[tuple[str, str], ...]
     sentences: tuple[str, ...]
     notices: tuple[str, ...]
-    examples: Block | None
-    blocks: tuple[Block, ...]
+    examples: Table | None
+    blocks: tuple[Table, ...]
+    page: str = ""
 
 
 def read_reports(folders: StageFolders) -> dict[str, dict[str, Any]]:
@@ -199,7 +185,7 @@ def readable(key: str) -> str:
     return short(str(key).replace("_", " "))
 
 
-def blocks_of(said: Mapping[str, Any], title: str = "") -> list[Block]:
+def blocks_of(said: Mapping[str, Any], title: str = "") -> list[Table]:
     """Return a mapping of anything as tables: its scalars first, then what is nested in it."""
     scalars = [(readable(k), cell(v)) for k, v in said.items() if _is_plain(v) and cell(v) != "–"]
     blocks = [_block(title, (), scalars)] if scalars else []
@@ -209,7 +195,7 @@ def blocks_of(said: Mapping[str, Any], title: str = "") -> list[Block]:
     return blocks
 
 
-def _nested(title: str, value: Any) -> list[Block]:
+def _nested(title: str, value: Any) -> list[Table]:
     if isinstance(value, Mapping):
         if _is_histogram(value):
             return []
@@ -222,7 +208,7 @@ def _nested(title: str, value: Any) -> list[Block]:
     return [_block(title, (), [("", cell(v)) for v in value])]
 
 
-def _table(title: str, records: Sequence[Mapping[str, Any]]) -> list[Block]:
+def _table(title: str, records: Sequence[Mapping[str, Any]]) -> list[Table]:
     """Return records as one table, without columns that say nothing, and what is nested in each.
 
     A single record reads better as pairs, and a few of many fields with the table turned.
@@ -253,9 +239,9 @@ def _name(record: Mapping[str, Any]) -> str:
 
 def _block(
     title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]], most: int = MOST_ROWS
-) -> Block:
+) -> Table:
     kept = tuple(rows[:most])
-    return Block(title, header, kept, len(rows) - len(kept))
+    return Table(header, kept, title, len(rows) - len(kept))
 
 
 def _is_histogram(value: Mapping[str, Any]) -> bool:

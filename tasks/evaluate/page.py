@@ -1,12 +1,12 @@
 """reports/report.html: one page that tells the whole story, and needs nothing but itself."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.evaluate.gallery import Exhibit
 from tasks.evaluate.intervals import Estimate
-from tasks.evaluate.lineage import STAGES, Block, StageStory, blocks_of, story_of
+from tasks.evaluate.lineage import STAGES, StageStory, blocks_of, story_of
 from tasks.evaluate.results import Evaluation
 from tasks.evaluate.wording import (
     headline,
@@ -16,7 +16,7 @@ from tasks.evaluate.wording import (
 )
 from tasks.params import Params
 from tasks.samples.charts import Chart
-from tasks.samples.page import page_environment
+from tasks.samples.page import Table, page_environment
 from tasks.samples.wording import level, number, short
 
 TEMPLATE = "report.html.jinja"
@@ -38,6 +38,7 @@ def report_page(
     gallery: Sequence[Exhibit],
     reports: Mapping[str, Mapping[str, Any]],
     digests: Mapping[str, str],
+    pages: Collection[str] = (),
 ) -> str:
     """Return the page.
 
@@ -48,6 +49,7 @@ def report_page(
         gallery: The worst mistakes.
         reports: What earlier stages said, by stage.
         digests: SHA-256 of the folders the model and its data are in, by name.
+        pages: The stages that wrote a page of their own, beside this one.
     """
     finetuned = reports.get("finetune")
     environment = page_environment("tasks.evaluate")
@@ -63,7 +65,7 @@ def report_page(
         charts={c.name: c for c in charts},
         time_charts=[c for c in charts if c.name.startswith("time_difference")],
         metric_rows=_metric_rows(evaluation),
-        stories=_stories(reports),
+        stories=_stories(reports, pages),
         learning=story_of("finetune", finetuned) if finetuned else None,
         gallery=gallery,
         settings=_settings(params),
@@ -129,11 +131,15 @@ def _metric_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     ]
 
 
-def _stories(reports: Mapping[str, Mapping[str, Any]]) -> list[StageStory]:
-    return [story_of(stage, reports[stage]) for stage in STAGES if stage in reports]
+def _stories(reports: Mapping[str, Mapping[str, Any]], pages: Collection[str]) -> list[StageStory]:
+    return [
+        replace(story_of(stage, reports[stage]), page=f"{stage}.html" if stage in pages else "")
+        for stage in STAGES
+        if stage in reports
+    ]
 
 
-def _settings(params: Params) -> list[Block]:
+def _settings(params: Params) -> list[Table]:
     return blocks_of(
         {"project": params.project.model_dump(), "evaluate": params.evaluate.model_dump()}
     )

@@ -32,7 +32,8 @@ def publish(
     write_charts(charts, folders)
     write_text(folders.reports / "plots" / "confusion.csv", confusion_csv(evaluation))
     write_text(folders.reports / "plots" / "floors.csv", floors_csv(evaluation))
-    page = report_page(evaluation, params, charts, gallery, reports, digests)
+    pages = [stage for stage in reports if (folders.reports / f"{stage}.html").is_file()]
+    page = report_page(evaluation, params, charts, gallery, reports, digests, pages)
     write_text(folders.reports / "report.html", page)
     card = model_card(evaluation, schema, params, reports, digests)
     write_text(folders.reports / "model_card.md", card)

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from tasks.errors import DataError, PipelineError
 from tasks.samples.folders import StageFolders, folder_digest, sha256
 
-REPORT_FILES = ("*.json", "report.html", "model_card.md", "evaluate/*")
+REPORT_FILES = ("*.json", "*.html", "model_card.md", "evaluate/*")
 """What of ``reports`` goes with a run."""
 
 RUN_FIGURES = ("learning_rate", "grad_norm")

@@ -6,8 +6,16 @@ from pathlib import Path
 
 from tasks.collect.cells import BadCell
 from tasks.collect.media_files import resolve_inside
+from tasks.collect.table_files import is_glob
 from tasks.errors import SourceError, listing, nearest
-from tasks.params.collect import AnySource, TableSource
+from tasks.params.collect import AnySource
+
+_WANTED = {
+    "table": "file, folder or glob",
+    "sensor": "file, folder or glob",
+    "coco": "file or glob",
+}
+"""What a source of each kind is; a folder where nothing is said."""
 
 
 def require_root(root: Path) -> Path:
@@ -41,9 +49,10 @@ def _fault_of(root: Path, source: AnySource) -> str:
         resolve_inside(Path(os.path.realpath(root)), source.path)
     except BadCell as bad:
         return f"source '{source.name}': {bad.reason}: {bad.detail}"
-    wanted = "file" if isinstance(source, TableSource) else "folder"
-    found = path.is_file() if isinstance(source, TableSource) else path.is_dir()
-    if not found:
+    wanted = _WANTED.get(source.kind, "folder")
+    if "glob" in wanted and is_glob(source.path) and not path.exists():
+        return ""  # its reader says so where nothing is like it
+    if not ((path.is_dir() and "folder" in wanted) or (path.is_file() and "file" in wanted)):
         parent = next(p for p in path.parents if p.is_dir())
         there = sorted(entry.name for entry in parent.iterdir() if not entry.name.startswith("."))
         beside = f"{parent} holds {listing(there)}" if there else f"{parent} is empty"

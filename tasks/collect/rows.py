@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -67,10 +67,18 @@ class Notes:
     counts: Counter[str] = field(default_factory=Counter)
     """Anything else worth telling, counted by what it is, in words."""
 
+    first_header: tuple[Path, frozenset[str]] | None = None
+    """The first file of the source, and its columns."""
+
+    def saw_unused(self, names: Iterable[str]) -> None:
+        """Remember columns that are not declared."""
+        self.unused_columns = tuple(dict.fromkeys((*self.unused_columns, *names)))
+
     def clear(self) -> None:
         """Forget it all, since the source is about to be read from its start."""
         self.blank_lines, self.ignored_files, self.unused_columns = 0, 0, ()
         self.counts.clear()
+        self.first_header = None
 
 
 Reader = Callable[[TableSource, Path, str, Notes], Iterator[RawRow]]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from tasks.collect.rows import Notes
 from tasks.errors import SourceError, listing, nearest
 from tasks.params.collect import TableSource
 
@@ -25,16 +26,36 @@ def column_positions(
             )
     missing = [column for column in source.columns if column not in header]
     if missing:
-        raise missing_column(path, missing[0], header, delimiter)
+        raise missing_columns(path, missing, header, delimiter)
     return [header.index(column) for column in source.columns]
 
 
-def missing_column(
-    path: Path, column: str, there: Sequence[str], delimiter: str | None = None
+def require_same_columns(path: Path, header: Sequence[str], notes: Notes) -> None:
+    """Check that a file has the columns of the source's first file, in whatever order.
+
+    Raises:
+        SourceError: It lacks some, or has others.
+    """
+    columns = frozenset(header)
+    first, expected = notes.first_header or (path, columns)
+    notes.first_header = (first, expected)
+    lacks, more = sorted(expected - columns), sorted(columns - expected)
+    if lacks or more:
+        said = [f"lacks {listing(lacks)}"] * bool(lacks) + [f"also has {listing(more)}"] * bool(
+            more
+        )
+        raise SourceError(
+            f"{path}: its columns are not those of {first}: it {' and '.join(said)}; files of one "
+            "source have the same columns, so declare a source for each kind of file"
+        )
+
+
+def missing_columns(
+    path: Path, missing: Sequence[str], there: Sequence[str], delimiter: str | None = None
 ) -> SourceError:
-    """Word the fault of a column that the table does not have."""
+    """Word the fault of columns that the table does not have, all of them at once."""
     columns = "1 column" if len(there) == 1 else f"{len(there)} columns"
-    hint = nearest(column, there)
+    hint = "".join(dict.fromkeys(nearest(column, there) for column in missing[:3]))
     if delimiter is not None and len(there) == 1:
         others = [d for d in _DELIMITERS if d != delimiter and d in there[0]]
         if others:
@@ -42,7 +63,8 @@ def missing_column(
             hint = f" {_DELIMITERS[others[0]]} seems to part the cells: write `delimiter: "
             hint += f'"{written}"`.'
     return SourceError(
-        f"{path}: missing column '{column}' (found {columns}: {listing(there)}).{hint}"
+        f"{path}: missing column{'s' * (len(missing) > 1)} {listing(missing)} "
+        f"(found {columns}: {listing(there)}).{hint}"
     )
 
 

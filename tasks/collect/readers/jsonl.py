@@ -1,11 +1,11 @@
 """JSON lines: one object a line, its numbers and words kept as they are written."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks.collect.readers.header import missing_column, require_rows
+from tasks.collect.readers.header import missing_columns, require_rows
 from tasks.collect.readers.lines import read_lines
 from tasks.collect.rows import Fault, Notes, RawRow, excerpt, table_formats
 from tasks.params.collect import TableSource
@@ -53,6 +53,7 @@ def read_jsonl(source: TableSource, path: Path, file: str, notes: Notes) -> Iter
         SourceError: No object has a declared column, or there are no rows.
     """
     wanted = tuple(source.columns)
+    listed = {n: source.label_separator for n, kind in source.columns.items() if kind == "labels"}
     unseen = set(wanted)
     keys: dict[str, None] = {}
     row = line_number = 0
@@ -65,7 +66,7 @@ def read_jsonl(source: TableSource, path: Path, file: str, notes: Notes) -> Iter
         row += 1
         try:
             record = _decoded(raw, whole=line.endswith("\n"))
-            cells = [_cell(record.get(name), name) for name in wanted]
+            cells = [_cell(record.get(name), name, listed.get(name)) for name in wanted]
         except _BadLine as bad:
             detail = f"line {line_number}: {bad.fault.detail}"
             yield RawRow(file, row, (), raw, bad.fault._replace(detail=detail))
@@ -77,11 +78,24 @@ def read_jsonl(source: TableSource, path: Path, file: str, notes: Notes) -> Iter
         yield RawRow(file, row, cells, raw)
     require_rows(path, row)
     if unseen and keys:
-        raise missing_column(path, next(name for name in wanted if name in unseen), list(keys))
-    notes.unused_columns = tuple(name for name in keys if name not in source.columns)
+        raise missing_columns(path, [name for name in wanted if name in unseen], list(keys))
+    notes.saw_unused(name for name in keys if name not in source.columns)
 
 
 table_formats.register("ndjson")(read_jsonl)
+
+
+def joined_labels(labels: Sequence[Any], separator: str, name: str) -> str:
+    """Write a list of categories as one cell.
+
+    Raises:
+        BadCell: ``not_a_scalar``, or ``bad_labels`` where one holds what parts them.
+    """
+    if not all(isinstance(label, str) for label in labels):
+        raise _BadLine("not_a_scalar", "expected categories, found a list of other values", name)
+    if any(separator in label for label in labels):
+        raise _BadLine("bad_labels", f"a category holds '{separator}'; set label_separator", name)
+    return separator.join(labels)
 
 
 def _decoded(raw: str, whole: bool) -> dict[str, Any]:
@@ -99,8 +113,13 @@ def _decoded(raw: str, whole: bool) -> dict[str, Any]:
     return record
 
 
-def _cell(value: Any, name: str) -> str | None:
-    """Return a value as text: numbers as they are written, truth values in lower case."""
+def _cell(value: Any, name: str, separator: str | None = None) -> str | None:
+    """Return a value as text: numbers as they are written, truth values in lower case.
+
+    A list of texts is a value too where a separator for them is given.
+    """
+    if separator is not None and isinstance(value, list):
+        return joined_labels(value, separator, name)
     if value is None or isinstance(value, str):
         if value is not None and "\0" in value:
             raise _BadLine("nul_byte", excerpt(value), name)

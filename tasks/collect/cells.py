@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tasks.collect.rows import excerpt
 from tasks.errors import SourceError
-from tasks.params.collect import ColumnType, WrittenCells
+from tasks.params.collect import CellMeaning, ColumnType
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -31,7 +31,7 @@ class BadCell(Exception):  # noqa: N818  (a verdict on a cell, not a fault of th
         super().__init__(f"{reason}: {detail}")
 
 
-def parser_of(kind: ColumnType, source: WrittenCells | None) -> Parse | None:
+def parser_of(kind: ColumnType, source: CellMeaning | None) -> Parse | None:
     """Return how cells of a type are understood; None where their text is what they mean."""
     if kind == "number":
         return parse_number
@@ -80,7 +80,7 @@ def labels_parser(separator: str) -> Callable[[str], str | None]:
     return parse
 
 
-def iso_parser(source: WrittenCells) -> Callable[[str], int]:
+def iso_parser(source: CellMeaning) -> Callable[[str], int]:
     """Return a parser of ISO 8601 times to microseconds since 1970.
 
     Raises:
@@ -122,7 +122,7 @@ def _in_range(microseconds: int, cell: str) -> int:
     return microseconds
 
 
-def _zone(source: WrittenCells) -> tzinfo:
+def _zone(source: CellMeaning) -> tzinfo:
     if source.time_zone == "UTC":
         return UTC
     try:

@@ -14,6 +14,7 @@ _WANTED = {
     "table": "file, folder or glob",
     "sensor": "file, folder or glob",
     "coco": "file or glob",
+    "webdataset": "file, folder or glob",
 }
 """What a source of each kind is; a folder where nothing is said."""
 
@@ -50,7 +51,7 @@ def _fault_of(root: Path, source: AnySource) -> str:
     except BadCell as bad:
         return f"source '{source.name}': {bad.reason}: {bad.detail}"
     wanted = _WANTED.get(source.kind, "folder")
-    if "glob" in wanted and is_glob(source.path) and not path.exists():
+    if "glob" in wanted and (is_glob(source.path) or "{" in source.path) and not path.exists():
         return ""  # its reader says so where nothing is like it
     if not ((path.is_dir() and "folder" in wanted) or (path.is_file() and "file" in wanted)):
         parent = next(p for p in path.parents if p.is_dir())

@@ -3,8 +3,10 @@
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Protocol
 
 from tasks.collect.cells import BadCell
 from tasks.collect.rows import Medium, excerpt
@@ -12,6 +14,22 @@ from tasks.errors import SourceError
 from tasks.samples.media import MediaWriter
 
 MAX_MEDIUM_BYTES = 256 * 2**20
+
+
+class CellMedia(Protocol):
+    """Stores the media of records."""
+
+    def prepare(self, cells: Sequence[str]) -> None:
+        """Hear of some cells before they are collected one by one."""
+        ...
+
+    def collect(self, written: str) -> str:
+        """Store the medium that a cell names, and return its digest."""
+        ...
+
+    def store(self, medium: Medium) -> str:
+        """Store a medium that its source held, and return its digest."""
+        ...
 
 
 @dataclass
@@ -37,6 +55,9 @@ class MediaFiles:
     def n_files(self) -> int:
         """How many distinct contents were stored."""
         return len(self._digests)
+
+    def prepare(self, cells: Sequence[str]) -> None:
+        """Do nothing, since the files are here."""
 
     def store(self, medium: Medium) -> str:
         """Store a medium that its source held, and return its digest.

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from tasks.collect.cells import BadCell, Parse, Value, parser_of
 from tasks.collect.identity import Identities, content_digest, occurrences, rejected_repeats
-from tasks.collect.media_files import MediaFiles
+from tasks.collect.media_files import CellMedia
+from tasks.collect.remote_address import redacted
 from tasks.collect.rows import Cell, Fault, Medium, RawRow, digest_of_row
-from tasks.params.collect import AnySource, WrittenCells
+from tasks.params.collect import AnySource, CellMeaning, WrittenCells, is_remote
 from tasks.samples.progress import Advance
 from tasks.samples.quarantine import Quarantine, SetAside
 from tasks.samples.records import (
@@ -84,7 +85,7 @@ class Collected:
 def write_records(
     source: AnySource,
     read_rows: Callable[[], Iterator[RawRow]],
-    media: MediaFiles,
+    media: CellMedia,
     path: Path,
     quarantine: Quarantine,
     advance: Advance,
@@ -145,13 +146,13 @@ def _chunks(rows: Iterator[RawRow], media_at: Sequence[int]) -> Iterator[list[Ra
 class _Understanding:
     """Knows what the cells of one source mean."""
 
-    def __init__(self, source: AnySource, media: MediaFiles) -> None:
+    def __init__(self, source: AnySource, media: CellMedia) -> None:
         self.source = source
         self.schema = records_schema(source)
         self.identities = Identities()
         self._media = media
-        table = source if isinstance(source, WrittenCells) else None
-        self._no_value = frozenset(table.null_values) if table else frozenset()
+        meaning = source if isinstance(source, CellMeaning) else None
+        self._no_value = frozenset(source.null_values if isinstance(source, WrittenCells) else ())
         self._columns = list(source.columns)
         self.media_at = [
             i for i, name in enumerate(self._columns) if source.columns[name] in MEDIA_TYPES
@@ -159,7 +160,7 @@ class _Understanding:
         self._in_order_of_name = [self._columns.index(name) for name in sorted(self._columns)]
         self._parsers: dict[str, Parse] = {}
         for name, kind in source.columns.items():
-            parse = parser_of(kind, table)
+            parse = parser_of(kind, meaning)
             if parse is not None:
                 self._parsers[name] = parse
 
@@ -188,7 +189,7 @@ class _Understanding:
         for name, kind in self.source.columns.items():
             columns[name] = [values[name][i] for i in good]
             if kind in MEDIA_TYPES:
-                columns[path_column(name)] = [texts[name][i] for i in good]
+                columns[path_column(name)] = [_shown(texts[name][i]) for i in good]
         arrays = [pa.array(columns[f.name], f.type) for f in self.schema]
         set_aside = [
             set_aside_row(self.source.name, rows[i], names[i], faults[i]) for i in sorted(faults)
@@ -257,6 +258,8 @@ class _Understanding:
     ) -> list[Value | None]:
         """Store the media of one column; those of rows at fault already are left alone."""
         digests: list[Value | None] = [None] * len(cells)
+        named = [cell for i, cell in enumerate(cells) if isinstance(cell, str) and i not in faults]
+        self._media.prepare(named)
         for i, cell in enumerate(cells):
             if cell is None or i in faults:
                 continue
@@ -269,6 +272,11 @@ class _Understanding:
             except BadCell as bad:
                 faults[i] = Fault(bad.reason, bad.detail, name)
         return digests
+
+
+def _shown(written: str | None) -> str | None:
+    """Return a path as it was written, an address without what may be secret."""
+    return redacted(written) if written is not None and is_remote(written) else written
 
 
 def _written(cells: Sequence[Cell]) -> Sequence[str | None]:

@@ -9,15 +9,23 @@ import json
 import logging
 import os
 import random
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from tasks.collect.remote_address import Unfetchable, file_name, redacted, require_scheme
-from tasks.collect.remote_transfer import HttpTransfer, ObjectTransfer, Transfer, Version
+from tasks.collect.remote_transfer import (
+    Budget,
+    HttpTransfer,
+    ObjectTransfer,
+    Transfer,
+    Version,
+)
 from tasks.params.collect import RemoteParams
 from tasks.samples.folders import sha256, write_text
 
@@ -64,6 +72,11 @@ class RemoteCache:
     params: RemoteParams
     first_wait_seconds: float = 0.5
     _transfers: dict[str, Transfer] = field(default_factory=dict)
+    _stopped: threading.Event = field(default_factory=threading.Event)
+
+    def stop(self) -> None:
+        """Let go of what is being fetched; nobody waits for it any more."""
+        self._stopped.set()
 
     def fetch(self, url: str, max_bytes: int | None = None) -> tuple[Path, Fetched]:
         """Return a file that is there whole and as the server, or its pin, says.
@@ -81,10 +94,11 @@ class RemoteCache:
         place = self.folder / hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()
         place.mkdir(parents=True, exist_ok=True)
         path = place / "content" / file_name(url)
-        deadline = time.monotonic() + self.params.total_timeout_seconds
+        seconds = self.params.total_timeout_seconds
+        budget = Budget(time.monotonic() + seconds, self._stopped)
         try:
-            with FileLock(place / "lock", timeout=self.params.total_timeout_seconds):
-                return path, self._settled(url, place, path, max_bytes, deadline)
+            with FileLock(place / "lock", timeout=seconds):
+                return path, self._settled(url, place, path, max_bytes, budget)
         except Timeout:
             raise Unfetchable(
                 "timeout", f"{redacted(url)} is being fetched by another process for too long"
@@ -115,7 +129,7 @@ class RemoteCache:
         return self._transfers[key]
 
     def _settled(
-        self, url: str, place: Path, path: Path, max_bytes: int | None, deadline: float
+        self, url: str, place: Path, path: Path, max_bytes: int | None, budget: Budget
     ) -> Fetched:
         kept, pin = _kept_copy(place, path), self.params.sha256.get(url)
         if kept is not None and kept.sha256 == pin:
@@ -123,7 +137,7 @@ class RemoteCache:
         limit = min(self.params.max_bytes, max_bytes or self.params.max_bytes)
         transfer = self.transfer(url)
         fetched = self._retried(
-            lambda: _attempt(transfer, url, place, path, kept, limit, deadline), deadline
+            lambda: _attempt(transfer, url, place, path, kept, limit, budget), url, budget
         )
         if pin is not None and fetched.sha256 != pin:
             raise Unfetchable(
@@ -133,7 +147,7 @@ class RemoteCache:
             )
         return fetched
 
-    def _retried(self, attempt: Callable[[], Fetched], deadline: float) -> Fetched:
+    def _retried(self, attempt: Callable[[], Fetched], url: str, budget: Budget) -> Fetched:
         """Try again after what may pass, with growing pauses that no two clients share."""
         for n_done in range(self.params.retries + 1):
             try:
@@ -143,10 +157,10 @@ class RemoteCache:
                 pause *= random.uniform(0.5, 1.0)  # noqa: S311  (spreads clients, hides nothing)
                 pause = max(pause, fault.wait_seconds or 0.0)
                 last = n_done == self.params.retries
-                if not fault.passing or last or time.monotonic() + pause > deadline:
+                if not fault.passing or last or pause > budget.left(url):
                     raise
                 logger.info("%s; again in %.1f s", fault, pause)
-                time.sleep(pause)
+                self._stopped.wait(pause)
         raise AssertionError("the last attempt returns or raises")
 
 
@@ -157,7 +171,7 @@ def _attempt(
     path: Path,
     kept: Fetched | None,
     limit: int,
-    deadline: float,
+    budget: Budget,
 ) -> Fetched:
     """Ask once; what came stays for the next attempt where the server can go on from there."""
     partial, note = place / "partial", place / "partial.json"
@@ -165,7 +179,7 @@ def _attempt(
     offset = partial.stat().st_size if partial.is_file() and before.strong is not None else 0
     asked = kept.version if kept is not None else None
     try:
-        with transfer.open(url, offset, before, asked, deadline) as answer:
+        with transfer.open(url, offset, before, asked, budget) as answer:
             if answer.unchanged and kept is not None:
                 logger.info("%s: as it was", redacted(url))
                 return kept
@@ -184,7 +198,7 @@ def _attempt(
                 file.flush()
                 os.fsync(file.fileno())
     except Unfetchable as fault:
-        if not fault.passing or fault.reason in ("bad_range", "http_status"):
+        if fault.reason in ("bad_range", "too_large"):
             partial.unlink(missing_ok=True)
         raise
     n_bytes = partial.stat().st_size
@@ -225,7 +239,7 @@ def _partial_version(note: Path) -> Version:
         return Version()
 
 
-def _json(path: Path) -> dict[str, object] | None:
+def _json(path: Path) -> dict[str, Any] | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -8,6 +8,7 @@ one cannot be checked.
 import importlib
 import math
 import re
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -64,6 +65,35 @@ class Version:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """The time that a file may take.
+
+    Attributes:
+        deadline: When it is over, on the monotonic clock.
+        stopped: Set where nobody waits for the file any more.
+    """
+
+    deadline: float
+    stopped: threading.Event
+
+    def left(self, url: str) -> float:
+        """Return the seconds that are left.
+
+        Raises:
+            Unfetchable: None are, or the work was stopped.
+        """
+        if self.stopped.is_set():
+            raise Unfetchable("stopped", f"{redacted(url)}: the work was stopped")
+        seconds = self.deadline - time.monotonic()
+        if seconds <= 0:
+            raise Unfetchable(
+                "timeout",
+                f"{redacted(url)} takes longer than collect.remote.total_timeout_seconds",
+            )
+        return seconds
+
+
+@dataclass(frozen=True)
 class Answer:
     """What a server sends.
 
@@ -86,7 +116,7 @@ class Transfer(Protocol):
     """A way to get files of one scheme."""
 
     def open(
-        self, url: str, offset: int, partial: Version, kept: Version | None, deadline: float
+        self, url: str, offset: int, partial: Version, kept: Version | None, budget: Budget
     ) -> AbstractContextManager[Answer]:
         """Ask for a file.
 
@@ -95,7 +125,7 @@ class Transfer(Protocol):
             offset: Bytes that are here already, of the state ``partial``.
             partial: That state.
             kept: The state of a whole copy, where there is one.
-            deadline: When to give up, on the monotonic clock.
+            budget: The time it may take.
 
         Raises:
             Unfetchable: It cannot be had.
@@ -114,7 +144,7 @@ class HttpTransfer:
 
     @contextmanager
     def open(
-        self, url: str, offset: int, partial: Version, kept: Version | None, deadline: float
+        self, url: str, offset: int, partial: Version, kept: Version | None, budget: Budget
     ) -> Iterator[Answer]:
         """Ask for a file; see :class:`Transfer`."""
         headers = {"Accept-Encoding": "identity", "User-Agent": "fuseline"}
@@ -125,8 +155,8 @@ class HttpTransfer:
         elif kept is not None and kept.last_modified is not None:
             headers["If-Modified-Since"] = kept.last_modified
         try:
-            with self._followed(url, headers, deadline) as response:
-                yield _answer_of(response, url, offset, deadline)
+            with self._followed(url, headers, budget) as response:
+                yield _answer_of(response, url, offset, budget)
         except httpcore.TimeoutException:
             raise Unfetchable(
                 "timeout", f"{redacted(url)} did not answer in time", passing=True
@@ -140,7 +170,7 @@ class HttpTransfer:
 
     @contextmanager
     def _followed(
-        self, url: str, headers: Mapping[str, str], deadline: float
+        self, url: str, headers: Mapping[str, str], budget: Budget
     ) -> Iterator[httpcore.Response]:
         """Follow redirects to a response that is none."""
         here = httpx.URL(url)
@@ -151,9 +181,7 @@ class HttpTransfer:
                 raise Unfetchable(
                     "scheme_not_allowed", f"{redacted(url)} leads to {redacted(str(here))}"
                 )
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise _too_slow(url)
+            left = budget.left(url)
             waits = {
                 "connect": min(CONNECT_SECONDS, left),
                 "read": min(READ_SECONDS, left),
@@ -177,7 +205,7 @@ class HttpTransfer:
         )
 
 
-def _answer_of(response: httpcore.Response, url: str, offset: int, deadline: float) -> Answer:
+def _answer_of(response: httpcore.Response, url: str, offset: int, budget: Budget) -> Answer:
     version = Version(_header(response, "etag"), _header(response, "last-modified"))
     shown, status = redacted(url), response.status
     if status == 304:
@@ -186,11 +214,13 @@ def _answer_of(response: httpcore.Response, url: str, offset: int, deadline: flo
         raise Unfetchable("missing_file", f"{shown} is not there (HTTP {status})")
     if status in (401, 403):
         raise Unfetchable("no_permission", f"{shown} may not be read (HTTP {status})")
+    if status == 416:
+        raise Unfetchable("bad_range", f"{shown} is shorter than what was here", passing=True)
     if status not in (200, 206):
         raise Unfetchable(
             "http_status",
             f"{shown} gives HTTP {status}",
-            passing=status in _PASSING or status == 416,
+            passing=status in _PASSING,
             wait_seconds=retry_after(_header(response, "retry-after"), datetime.now(UTC)),
         )
     encoding = _header(response, "content-encoding") or "identity"
@@ -200,7 +230,7 @@ def _answer_of(response: httpcore.Response, url: str, offset: int, deadline: flo
             f"{shown} comes compressed ({encoding}), though that was not asked for; see to it that "
             "the server sends the file as it is",
         )
-    chunks = _in_time(response.iter_stream(), url, deadline)
+    chunks = _in_time(response.iter_stream(), url, budget)
     if status == 206:
         found = _CONTENT_RANGE.fullmatch(_header(response, "content-range") or "")
         if found is None or int(found[1]) != offset:
@@ -215,17 +245,10 @@ def _answer_of(response: httpcore.Response, url: str, offset: int, deadline: flo
     return Answer(False, version, 0, None if length is None else int(length), chunks)
 
 
-def _in_time(chunks: Iterator[bytes], url: str, deadline: float) -> Iterator[bytes]:
+def _in_time(chunks: Iterator[bytes], url: str, budget: Budget) -> Iterator[bytes]:
     for chunk in chunks:
-        if time.monotonic() > deadline:
-            raise _too_slow(url)
+        budget.left(url)
         yield chunk
-
-
-def _too_slow(url: str) -> Unfetchable:
-    return Unfetchable(
-        "timeout", f"{redacted(url)} takes longer than collect.remote.total_timeout_seconds"
-    )
 
 
 def _header(response: httpcore.Response, name: str) -> str | None:
@@ -272,7 +295,7 @@ class ObjectTransfer:
 
     @contextmanager
     def open(
-        self, url: str, offset: int, partial: Version, kept: Version | None, deadline: float
+        self, url: str, offset: int, partial: Version, kept: Version | None, budget: Budget
     ) -> Iterator[Answer]:
         """Ask for a file; see :class:`Transfer`."""
         path = url.partition("://")[2]
@@ -282,7 +305,7 @@ class ObjectTransfer:
                 yield Answer(True, version, 0, None, iter(()))
                 return
             start = offset if partial.etag == version.etag else 0
-            chunks = _in_time(self._ranges(path, start, size, version), url, deadline)
+            chunks = _in_time(self._ranges(path, start, size, version), url, budget)
             yield Answer(False, version, start, size, chunks)
 
     def listed(self, url: str) -> list[str]:

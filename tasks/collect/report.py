@@ -3,8 +3,9 @@
 from pydantic import BaseModel, ConfigDict
 
 from tasks.collect.records import Collected
+from tasks.collect.remote_address import redacted
 from tasks.collect.rows import Notes
-from tasks.params.collect import AnySource
+from tasks.params.collect import AnySource, HuggingfaceSource, is_remote
 from tasks.samples.report import SetAsideExample, StageReport, examples
 
 
@@ -38,7 +39,7 @@ class CollectedSource(BaseModel):
         return cls(
             name=source.name,
             kind=source.kind,
-            path=source.path,
+            path=_place_of(source),
             collected=collected.n_rows,
             readable=collected.n_readable,
             quarantined=dict(collected.set_aside.reasons.most_common()),
@@ -59,6 +60,10 @@ class CollectReport(StageReport):
     """Distinct media, by their content."""
 
     media_bytes: int
+    fetched_files: int = 0
+    """Files that came from an address; ``data/collect/remote.parquet`` lists them."""
+
+    fetched_bytes: int = 0
 
     def lines(self) -> list[str]:
         """Return a line for each source and one for the media."""
@@ -74,4 +79,20 @@ class CollectReport(StageReport):
                 for what, count in s.notes.items()
             ),
             f"{self.media_files:,} distinct media files, {self.media_bytes / 2**20:,.1f} MiB",
+            *(
+                [
+                    f"{self.fetched_files:,} files from addresses, "
+                    f"{self.fetched_bytes / 2**20:,.1f} MiB; data/collect/remote.parquet has the "
+                    "SHA-256 of each"
+                ]
+                if self.fetched_files
+                else []
+            ),
         ]
+
+
+def _place_of(source: AnySource) -> str:
+    """Return where a source is, without what may be secret."""
+    if isinstance(source, HuggingfaceSource) and source.dataset is not None:
+        return f"{source.dataset}@{source.revision}"
+    return redacted(source.path) if is_remote(source.path) else source.path

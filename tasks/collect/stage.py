@@ -4,6 +4,7 @@ Reads   the sources under ``collect.root``
 Writes  data/collect/records/<source>.parquet   readable records, in the order of the source
         data/collect/media/                     the media they name, by content digest
         data/collect/quarantine.parquet         every other record, with its place and reason
+        data/collect/remote.parquet             files that were fetched from an address
 """
 
 from collections import Counter
@@ -12,13 +13,16 @@ from pathlib import Path
 
 from tasks.collect import folder_source, tables  # noqa: F401  (imported for what they register)
 from tasks.collect.locate import require_root, require_sources
-from tasks.collect.media_files import MediaFiles
+from tasks.collect.media_files import CellMedia, MediaFiles
 from tasks.collect.records import Collected, write_records
+from tasks.collect.remote_cache import RemoteCache
+from tasks.collect.remote_media import media_of
+from tasks.collect.remote_sources import Placed, fetched_in, place_source
 from tasks.collect.report import CollectedSource, CollectReport
 from tasks.collect.rows import Notes, RawRow, source_kinds
 from tasks.errors import DataError
 from tasks.params import Params
-from tasks.params.collect import AnySource
+from tasks.params.collect import CollectParams, is_remote
 from tasks.samples.folders import StageFolders
 from tasks.samples.media import MediaWriter
 from tasks.samples.progress import progress
@@ -30,30 +34,53 @@ READS: tuple[str, ...] = ()
 def run(params: Params, folders: StageFolders) -> CollectReport:
     """Read all sources; every row becomes a record or stands in quarantine."""
     root = require_root(folders.root / params.collect.root)
-    require_sources(root, params.collect.sources)
+    remote = RemoteCache(folders.cache / "remote", params.collect.remote)
+    placed = place_sources(params.collect, root, remote)
     described: list[CollectedSource] = []
     output = folders.output
-    with MediaWriter(output / "media") as writer, quarantine_in(output) as quarantine:
+    with (
+        MediaWriter(output / "media") as writer,
+        quarantine_in(output) as quarantine,
+        fetched_in(output) as fetched,
+    ):
         media = MediaFiles(root, writer)
-        for source in params.collect.sources:
-            collected, notes = collect_source(source, root, media, output, quarantine)
+        for source, place in zip(params.collect.sources, placed, strict=True):
+            fetched.add_all(source.name, place.fetched)
+            of_cells = media_of(place, media, remote, fetched)
+            collected, notes = collect_source(place, of_cells, output, quarantine)
             require_whole(source.name, collected, params.project.max_bad_fraction)
             described.append(CollectedSource.describe(source, collected, notes))
     return CollectReport(
-        sources=tuple(described), media_files=media.n_files, media_bytes=media.n_bytes
+        sources=tuple(described),
+        media_files=media.n_files,
+        media_bytes=media.n_bytes,
+        fetched_files=fetched.n_files,
+        fetched_bytes=fetched.n_bytes,
     )
 
 
+def place_sources(collect: CollectParams, root: Path, remote: RemoteCache) -> list[Placed]:
+    """Check that the sources of this disk are there, then fetch the others."""
+    here = [s for s in collect.sources if s.path and not is_remote(s.path)]
+    require_sources(root, here)
+    placed = [place_source(source, root, remote) for source in collect.sources]
+    for place in placed:
+        if place.fetched:
+            require_sources(place.root, [place.source])
+    return placed
+
+
 def collect_source(
-    source: AnySource, root: Path, media: MediaFiles, output: Path, quarantine: Quarantine
+    place: Placed, media: CellMedia, output: Path, quarantine: Quarantine
 ) -> tuple[Collected, Notes]:
     """Read one source into its table of records."""
+    source = place.source
     read = source_kinds.get(source.kind)
     notes = Notes()
 
     def read_rows() -> Iterator[RawRow]:
         notes.clear()  # the source is read again where names repeat
-        return read(source, root, notes)
+        return read(source, place.root, notes)
 
     path = output / "records" / f"{source.name}.parquet"
     with progress(f"reading {source.name}") as advance:

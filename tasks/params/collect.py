@@ -25,13 +25,8 @@ def is_remote(path: str) -> bool:
     return "://" in path
 
 
-class WrittenCells(Section):
-    """How the cells of a table are written."""
-
-    delimiter: str = Field(",", min_length=1, max_length=1)
-    encoding: str = "utf-8"
-    null_values: tuple[str, ...] = ("",)
-    """Cells that mean "no value"; everything else, "NA" and "null" too, is a value."""
+class CellMeaning(Section):
+    """What the text of a cell means."""
 
     label_separator: str = Field(";", min_length=1)
     """What parts the categories of a ``labels`` cell."""
@@ -41,6 +36,15 @@ class WrittenCells(Section):
 
     time_zone: str = "UTC"
     """The zone of ISO times that carry none."""
+
+
+class WrittenCells(CellMeaning):
+    """How the cells of a table are written."""
+
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    encoding: str = "utf-8"
+    null_values: tuple[str, ...] = ("",)
+    """Cells that mean "no value"; everything else, "NA" and "null" too, is a value."""
 
 
 class TableSource(WrittenCells):
@@ -156,7 +160,7 @@ class SensorSource(WrittenCells):
         return self
 
 
-class HuggingfaceSource(Section):
+class HuggingfaceSource(CellMeaning):
     """A Hugging Face data set: one of the hub, or one that was saved to disk.
 
     No code of a data set is ever run. Where it has parts (train, test, …) and ``split`` names none
@@ -186,12 +190,6 @@ class HuggingfaceSource(Section):
     id: str | None = None
     """A column that names each record; without it, a record is named by its content."""
 
-    time_unit: Literal["iso", "s", "ms", "us", "ns"] = "iso"
-    """How ``time`` columns are written, where they are no timestamps."""
-
-    time_zone: str = "UTC"
-    """The zone of times that carry none."""
-
     @model_validator(mode="after")
     def _says_which(self) -> "HuggingfaceSource":
         where = f"source '{self.name}'"
@@ -218,7 +216,7 @@ class HuggingfaceSource(Section):
         return self
 
 
-class WebdatasetSource(Section):
+class WebdatasetSource(CellMeaning):
     """Tar archives of samples, as WebDataset writes them: one record for all members of one key.
 
     The key of a member is its path up to the first dot of its name: ``a/7.jpg`` and ``a/7.txt`` are
@@ -234,12 +232,6 @@ class WebdatasetSource(Section):
     columns: dict[str, ColumnType] = Field(min_length=1)
     """By the ending of a member, what it holds: ``{jpg: image, txt: text, cls: category}``.
     ``json.caption`` is the value of the key ``caption`` in the member ending in ``json``."""
-
-    time_unit: Literal["iso", "s", "ms", "us", "ns"] = "iso"
-    """How ``time`` columns are written: ISO 8601, or a number since 1970."""
-
-    time_zone: str = "UTC"
-    """The zone of ISO times that carry none."""
 
     @property
     def id(self) -> str | None:
@@ -284,7 +276,9 @@ class RemoteParams(Section):
     retries: int = Field(4, ge=0, le=20)
     """Further attempts after one that failed in a way that may pass."""
 
-    sha256: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = Field({})
+    sha256: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = Field(
+        default_factory=dict
+    )
     """By address, the SHA-256 that the file must have; collect's report tells it after a run. Such
     a file is not asked for again while the copy kept is that."""
 

@@ -203,9 +203,7 @@ def swap_words(text: str, rng: np.random.Generator) -> str:
     return text[:a] + text[c:d] + text[b:c] + text[a:b] + text[d:]
 
 
-def with_synonym(
-    text: str, rng: np.random.Generator, synonyms: Mapping[str, Sequence[str]]
-) -> str:
+def with_synonym(text: str, rng: np.random.Generator, synonyms: Mapping[str, Sequence[str]]) -> str:
     """Replace one word that the table knows; its first letter stays as large as it was.
 
     >>> with_synonym("A Big cat!", np.random.default_rng(0), {"big": ("large",)})

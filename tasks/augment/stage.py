@@ -1,196 +1,161 @@
 """Augment: add changed copies of training samples; validation and test stay as they are.
 
-Reads   data/split/samples.parquet     samples with their split
-Writes  data/augment/samples.parquet   the same rows, then the copies, with ``parent_id`` and
-                                       ``recipe``
+Reads   data/split/samples.parquet      samples with their split
+        data/collect/media, data/align/windows   what the page shows
+Writes  data/augment/samples.parquet    the same rows, then the copies, with ``parent_id``,
+                                        ``recipe`` and, where asked for, ``weight``
+        data/augment/left_out.parquet   training rows that undersampling set aside
+        data/augment/online.json        what finetune does to its batches
+        reports/augment.html            copies beside their originals
 """
 
-from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from tasks.augment.copies import Changes, Counts, augmented_copies, copies_of_each
-from tasks.augment.report import AugmentReport, Example
+from tasks.augment.balancing import Plan, plan_rows
+from tasks.augment.contact_sheet import contact_sheet
+from tasks.augment.copies import Changes, Copied, JointCounts, augmented_copies
+from tasks.augment.findings import Findings
+from tasks.augment.report import AugmentReport
+from tasks.augment.survey import Survey, survey_samples
 from tasks.errors import DataError, listing
 from tasks.params import Params
-from tasks.params.augment import AugmentParams
-from tasks.samples.folders import StageFolders
-from tasks.samples.schema import (
-    PARENT_ID,
-    RECIPE,
-    SAMPLE_ID,
-    SPLIT,
-    TARGET,
-    InputSpec,
-    SampleSchema,
-)
-from tasks.samples.tables import ROW_GROUP_ROWS, read_table, write_batches
+from tasks.params.augment import AugmentParams, OnlinePolicy
+from tasks.samples.folders import StageFolders, write_text
+from tasks.samples.media import sample_media
+from tasks.samples.progress import progress
+from tasks.samples.schema import PARENT_ID, RECIPE, SAMPLE_ID, SPLIT, WEIGHT, SampleSchema
+from tasks.samples.tables import ROW_GROUP_ROWS, iter_batches, open_table, write_batches
 
-READS = ("split",)
-MOST_EXAMPLES = 6
-MOST_CLASSES = 200
+READS = ("collect", "align", "split")
 
 
 def run(params: Params, folders: StageFolders) -> AugmentReport:
-    """Add copies of training samples; every row of the split stage stays, and stays first."""
-    samples = with_lineage(read_table(folders.of("split") / "samples.parquet"))
-    schema = SampleSchema.of(samples)
-    train = samples.filter(pc.equal(samples[SPLIT], "train"))
+    """Add copies of training samples; every row that is kept stays as it is, and stays first."""
+    path = folders.of("split") / "samples.parquet"
+    given = open_table(path).schema_arrow
+    schema = SampleSchema.of(given)
+    survey = survey_samples(path, schema)
 
-    changes = Changes.of(schema, params.augment, params.project.seed)
-    copies = copies_of_each(train, params.augment, can_change=changes.any)
-    require_free_names(samples, train, copies)
+    changes = Changes.of(schema, params, survey.donors, folders.root)
+    plan = plan_rows(survey, params.augment, can_change=changes.any)
+    require_free_names(path, survey, plan)
 
-    report = Gathered(schema, train, copies)
+    findings = Findings(schema, survey, plan)
+    joint = JointCounts()
+    copies = augmented_copies(training_rows(path), plan.copies, changes, joint)
     write_batches(
-        with_copies(samples, report.watched(augmented_copies(train, copies, changes))),
-        samples.schema,
+        chain(kept_rows(path, plan), copied_rows(findings.watched(copies), plan)),
+        samples_schema(given, plan),
         folders.output / "samples.parquet",
     )
-    return report.finished(params.augment, changes)
+    write_batches(left_out_rows(path, plan), given, folders.output / "left_out.parquet")
+    write_text(folders.output / "online.json", online_policy(params.augment))
+
+    report = findings.report(params.augment, changes, joint, folders.root)
+    page = contact_sheet(report, findings.shown, schema, sample_media(folders))
+    write_text(folders.reports / "augment.html", page)
+    return report
 
 
-def with_lineage(samples: pa.Table) -> pa.Table:
-    """Return the samples with a parent and a recipe, which those that are no copies lack."""
-    schema, nothing = SampleSchema.of(samples), pa.nulls(samples.num_rows, pa.string())
-    return schema.attach(samples.append_column(PARENT_ID, nothing).append_column(RECIPE, nothing))
+def samples_schema(given: pa.Schema, plan: Plan) -> pa.Schema:
+    """Return the columns that are written: those of the split stage, and where a row is from."""
+    added = [pa.field(PARENT_ID, pa.string()), pa.field(RECIPE, pa.string())]
+    if plan.weights is not None:
+        added.append(pa.field(WEIGHT, pa.float64()))
+    return pa.schema([*given, *added], metadata=given.metadata)
 
 
-def with_copies(samples: pa.Table, copies: Iterator[pa.Table]) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of the samples, then those of the copies."""
-    yield from samples.to_batches(max_chunksize=ROW_GROUP_ROWS)
-    for table in copies:
-        yield from table.combine_chunks().to_batches()
+def with_lineage(rows: pa.Table) -> pa.Table:
+    """Return samples with a parent and a recipe, which those that are no copies lack."""
+    nothing = pa.nulls(rows.num_rows, pa.string())
+    return rows.append_column(PARENT_ID, nothing).append_column(RECIPE, nothing)
 
 
-def require_free_names(samples: pa.Table, train: pa.Table, copies: Counts) -> None:
+def batches(path: Path) -> Iterator[tuple[pa.Table, NDArray[np.bool_], int]]:
+    """Yield the samples, which of them are for training, and how many of those came before."""
+    n_before = 0
+    for batch in iter_batches(path, rows=ROW_GROUP_ROWS):
+        rows = pa.Table.from_batches([batch])
+        in_train = np.asarray(pc.equal(batch[SPLIT], "train"))
+        yield rows, in_train, n_before
+        n_before += int(in_train.sum())
+
+
+def training_rows(path: Path) -> Iterator[tuple[pa.Table, int]]:
+    """Yield the training rows, and the place of the first of each batch among all of them."""
+    for rows, in_train, n_before in batches(path):
+        yield with_lineage(rows.filter(pa.array(in_train))), n_before
+
+
+def kept_rows(path: Path, plan: Plan) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of the split stage, but for those that are left out."""
+    for rows, in_train, n_before in batches(path):
+        place = np.cumsum(in_train) - 1 + n_before
+        kept = np.ones(len(in_train), dtype=bool)
+        kept[in_train] = plan.kept[place[in_train]]
+        table = with_lineage(rows)
+        if plan.weights is not None:
+            weights = np.zeros(len(in_train))
+            weights[in_train] = plan.weights[place[in_train]]
+            table = table.append_column(WEIGHT, pa.array(weights, mask=~in_train))
+        yield from table.filter(pa.array(kept)).combine_chunks().to_batches()
+
+
+def left_out_rows(path: Path, plan: Plan) -> Iterator[pa.RecordBatch]:
+    """Yield the training rows that undersampling sets aside."""
+    if plan.kept.all():
+        return
+    for rows, in_train, n_before in batches(path):
+        left_out = np.zeros(len(in_train), dtype=bool)
+        left_out[in_train] = ~plan.kept[n_before : n_before + int(in_train.sum())]
+        yield from rows.filter(pa.array(left_out)).combine_chunks().to_batches()
+
+
+def copied_rows(copies: Iterator[Copied], plan: Plan) -> Iterator[pa.RecordBatch]:
+    """Yield the copies, each with the weight of its parent."""
+    with progress("copying training samples", int(plan.copies.sum())) as advance:
+        for some in copies:
+            table = some.copies
+            if plan.weights is not None:
+                table = table.append_column(WEIGHT, pa.array(plan.weights[some.at]))
+            yield from table.combine_chunks().to_batches()
+            advance(table.num_rows)
+
+
+def online_policy(params: AugmentParams) -> str:
+    """Return what finetune is told to do to its batches, as JSON; {} for nothing."""
+    if not params.online.any:
+        return "{}\n"
+    policy = OnlinePolicy(changes=params.online, flip=params.joint.flip_horizontal)
+    return policy.model_dump_json(indent=1) + "\n"
+
+
+def require_free_names(path: Path, survey: Survey, plan: Plan) -> None:
     """Fail where a sample already has the name that a copy would get.
 
     Raises:
         DataError: With the names in question.
     """
-    with_mark = samples[SAMPLE_ID].filter(pc.match_substring_regex(samples[SAMPLE_ID], r"~\d+$"))
-    if not len(with_mark):
+    parents = {parent for parent, _, _ in survey.like_copies}
+    if not parents:
         return
-    n_copies = dict(zip(train[SAMPLE_ID].to_pylist(), copies.tolist(), strict=True))
-    parted = ((name, *name.rpartition("~")[::2]) for name in with_mark.to_pylist())
-    taken = [name for name, parent, number in parted if int(number) <= n_copies.get(parent, 0)]
+    n_copies: dict[str, int] = {}
+    place = 0
+    for batch in iter_batches(path, [SAMPLE_ID, SPLIT], rows=ROW_GROUP_ROWS):
+        for name in batch.filter(pc.equal(batch[SPLIT], "train"))[SAMPLE_ID].to_pylist():
+            if name in parents:
+                n_copies[name] = int(plan.copies[place])
+            place += 1
+    taken = [name for parent, n, name in survey.like_copies if 0 < n <= n_copies.get(parent, 0)]
     if taken:
         raise DataError(
             f"augment: {len(taken):,} samples have the names that copies of others would get "
             f"({listing(taken, most=3)}); use ids that do not end in '~' and a number"
         )
-
-
-class Gathered:
-    """Figures gathered while copies pass by on their way to the file."""
-
-    def __init__(self, schema: SampleSchema, train: pa.Table, copies: Counts) -> None:
-        self._schema, self._train, self._copies = schema, train, copies
-        self._examples: list[Example] = []
-        self._n_texts = self._n_plain = 0
-
-    def watched(self, tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-        """Yield the tables of copies, taking their figures."""
-        texts = [spec for spec in self._schema.inputs if spec.modality == "text"]
-        parents = np.repeat(np.arange(self._train.num_rows), self._copies)
-        start = 0
-        for table in tables:
-            before = self._train.take(parents[start : start + table.num_rows])
-            start += table.num_rows
-            self._take_figures(before, table, texts)
-            yield table
-
-    def _take_figures(self, before: pa.Table, after: pa.Table, texts: list[InputSpec]) -> None:
-        rewritten = np.zeros(after.num_rows, dtype=bool)
-        for spec in texts:
-            differs = pc.not_equal(before[spec.column], after[spec.column]).fill_null(False)
-            self._n_texts += int(pc.sum(differs).as_py() or 0)
-            rewritten |= differs.to_numpy()
-        self._n_plain += int((~rewritten & after[RECIPE].is_null().to_numpy()).sum())
-        for row in range(after.num_rows):
-            if len(self._examples) == MOST_EXAMPLES:
-                break
-            example = _example(before.slice(row, 1), after.slice(row, 1), texts)
-            if not self._examples or example.recipe != self._examples[-1].recipe or example.texts:
-                self._examples.append(example)
-
-    def finished(self, params: AugmentParams, changes: Changes) -> AugmentReport:
-        """Return the report, when all copies have passed."""
-        weights = 1 + self._copies
-        patterns = _patterns(self._schema, self._train)
-        labels = [] if self._schema.target_kind == "number" else self._train[TARGET].to_pylist()
-        once = np.ones_like(weights)
-        return AugmentReport(
-            n_train=self._train.num_rows,
-            n_added=int(self._copies.sum()),
-            n_plain_repetitions=self._n_plain,
-            n_texts_changed=self._n_texts,
-            classes_before=_counted(labels, once),
-            classes_added=_counted(labels, self._copies),
-            classes_after=_counted(labels, weights),
-            modalities_before=_counted(patterns, once),
-            modalities_after=_counted(patterns, weights),
-            examples=tuple(self._examples),
-            notices=tuple(self._notices(params, changes, _counted(labels, weights))),
-        )
-
-    def _notices(
-        self, params: AugmentParams, changes: Changes, classes: dict[str, int]
-    ) -> Iterator[str]:
-        if params.copies and not changes.any:
-            yield (
-                "no transform fits the inputs, so augment.copies added nothing; "
-                "tabular inputs are left as they are"
-            )
-        if self._n_plain:
-            yield f"{self._n_plain:,} copies are plain repetitions: they have nothing to change"
-        if params.balance == "classes" and classes:
-            n = list(classes.values())
-            short = [label for label, count in classes.items() if count < n[0]]
-            if short:
-                yield (
-                    f"{listing(short, most=5)} stay rarer than '{next(iter(classes))}': "
-                    f"max_balance_copies is {params.max_balance_copies}"
-                )
-
-
-def _example(before: pa.Table, after: pa.Table, texts: list[InputSpec]) -> Example:
-    row, parent = after.to_pylist()[0], before.to_pylist()[0]
-    return Example(
-        sample_id=row[SAMPLE_ID],
-        parent_id=row[PARENT_ID],
-        recipe=row[RECIPE],
-        texts={
-            spec.name: (parent[spec.column], row[spec.column])
-            for spec in texts
-            if parent[spec.column] != row[spec.column]
-        },
-    )
-
-
-def _patterns(schema: SampleSchema, train: pa.Table) -> list[str]:
-    """Name the inputs that each sample has."""
-    columns = []
-    for spec in schema.inputs:
-        names = [c.name for c in spec.columns] or [spec.column]
-        there = np.logical_or.reduce([train[name].is_valid().to_numpy() for name in names])
-        columns.append(there)
-    present = np.stack(columns, axis=1)
-    distinct, which = np.unique(present, axis=0, return_inverse=True)
-    names = [
-        "+".join(s.name for s, there in zip(schema.inputs, row, strict=True) if there)
-        for row in distinct
-    ]
-    return [names[i] for i in which.ravel().tolist()]
-
-
-def _counted(labels: list[str], weights: Counts) -> dict[str, int]:
-    """Add up weights by label, the largest sum first."""
-    sums: Counter[str] = Counter()
-    for label, weight in zip(labels, weights.tolist() if labels else (), strict=True):
-        sums[label] += weight
-    return dict(sorted(sums.items(), key=lambda item: (-item[1], item[0]))[:MOST_CLASSES])

@@ -1,4 +1,4 @@
-"""Settings of the augment stage: what is added to the training rows, and how classes are balanced."""
+"""Settings of the augment stage: what is added to training rows, and how they are balanced."""
 
 from typing import Literal
 
@@ -71,6 +71,16 @@ class FlipRules(Section):
     """Numbers whose sign changes with a flip, such as a steering angle: inputs, or the target."""
 
 
+class OnlinePolicy(Section):
+    """What finetune does to its batches, as data/augment/online.json tells it.
+
+    ``{}`` stands for nothing.
+    """
+
+    changes: OnlineParams = OnlineParams()
+    flip: FlipRules = FlipRules()
+
+
 class JointParams(Section):
     """What changes together with an input."""
 
@@ -110,9 +120,11 @@ class AugmentParams(Section):
     ] = ("shift", "rotate", "noise")
     """What is done to the images of copies, in this order."""
 
-    audio: tuple[
-        Literal["noise", "gain", "shift", "time_mask", "frequency_mask", "speed"], ...
-    ] = ("noise", "gain", "shift")
+    audio: tuple[Literal["noise", "gain", "shift", "time_mask", "frequency_mask", "speed"], ...] = (
+        "noise",
+        "gain",
+        "shift",
+    )
     text: tuple[Literal["drop_word", "swap_words", "synonym", "masked_words"], ...] = ()
     tabular: tuple[Literal["noise", "swap"], ...] = ()
     """``noise`` adds a tenth of a number's spread in the training rows; ``swap`` takes one value in
@@ -144,7 +156,7 @@ class AugmentParams(Section):
     """For ``oversample``: the most copies of one sample."""
 
     max_imbalance: float = Field(1.0, ge=1)
-    """For ``undersample``: the commonest stays at most this many times as frequent as the rarest."""
+    """For ``undersample``: the commonest stays at most this many times the rarest."""
 
     effective_number_beta: float = Field(0.999, ge=0, lt=1)
     """For ``weights``: 0 counts every row alike, towards 1 the weight is one over the frequency."""

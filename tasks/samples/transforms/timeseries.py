@@ -57,5 +57,7 @@ def warp_window(window: Window, sigma: float, seed: int) -> Window:
     part = (source - before)[:, None]
     below, above = window[before], window[before + 1]
     # A weight of zero times NaN would be NaN.
-    mixed = np.where(part == 0, below, np.where(part == 1, above, (1 - part) * below + part * above))
+    mixed = np.where(
+        part == 0, below, np.where(part == 1, above, (1 - part) * below + part * above)
+    )
     return np.asarray(mixed, dtype=np.float32)

@@ -10,8 +10,10 @@ from tasks.augment.report import AugmentReport
 from tasks.augment.stage import run
 from tasks.params import Params
 from tasks.samples.folders import stage_output, write_manifest
+from tasks.samples.media import MediaWriter
 from tasks.samples.schema import InputSpec, SampleSchema, TabularColumn
 from tasks.samples.tables import read_table, write_table
+from tasks.samples.windows import WINDOW_SUFFIX
 
 AGE = TabularColumn(name="q.age", kind="number")
 INPUTS = (
@@ -53,12 +55,22 @@ class Augmenting:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.media: list[tuple[bytes, str]] = []
+        self.windows: list[bytes] = []
 
     def run(self, samples: pa.Table, seed: int = 7, **augment: Any) -> AugmentReport:
         """Write the samples and augment them."""
         write_table(samples, self.root / "data" / "split" / "samples.parquet")
         write_manifest(self.root / "data" / "split")
         source = {"kind": "table", "name": "q", "path": "q.csv", "columns": {"y": "category"}}
+        with MediaWriter(self.root / "data" / "collect" / "media") as media:
+            for content, suffix in self.media:
+                media.add(content, suffix)
+        with MediaWriter(self.root / "data" / "align" / "windows") as windows:
+            for window in self.windows:
+                windows.add(window, WINDOW_SUFFIX)
+        for stage in ("collect", "align"):
+            write_manifest(self.root / "data" / stage)
         sections = ("clean", "split", "pretrain", "finetune", "evaluate")
         params = Params.model_validate(
             {

@@ -64,7 +64,8 @@ def test_recipes_can_be_applied(augmenting, split_samples):
         assert apply_recipe(image, recipe["image"], "image").tobytes() != image.tobytes()
         assert (apply_recipe(tone, recipe["tone"], "audio").samples != tone.samples).any()
     assert len(report.examples) == 6
-    assert json.loads(report.examples[0].recipe) == recipes[0]
+    shown = augmenting.copies()[report.examples[0].sample_id]
+    assert report.examples[0].recipe == shown["recipe"]
 
 
 def test_same_seed_same_bytes_and_another_seed_others(augmenting, split_samples):
@@ -190,8 +191,9 @@ def test_changed_texts_are_counted_and_shown(augmenting, split_samples):
         split_samples(TARGET, SPLIT), copies=1, text=("drop_word",), image=(), audio=()
     )
     assert report.n_texts_changed == 6
-    before, after = report.examples[0].texts["question"]
-    assert before == "is number 0 even ?"
+    example = report.examples[0]
+    before, after = example.texts["question"]
+    assert before == f"is number {example.parent_id[1:]} even ?"
     assert len(after.split()) == 4
-    assert augmenting.copies()["s0~1"]["q.question"] == after
-    assert augmenting.copies()["s0~1"]["recipe"] is None
+    assert augmenting.copies()[example.sample_id]["q.question"] == after
+    assert augmenting.copies()[example.sample_id]["recipe"] is None

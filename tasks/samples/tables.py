@@ -6,7 +6,8 @@ silence.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -68,19 +69,26 @@ def write_batches(batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Pa
 
     The file appears whole or not at all; what stood under its name before stays until then.
     """
+    n_rows = 0
+    with table_writer(schema, path) as write:
+        for batch in batches:
+            write(batch)
+            n_rows += batch.num_rows
+    return n_rows
+
+
+@contextmanager
+def table_writer(schema: pa.Schema, path: Path) -> Iterator[Callable[[pa.RecordBatch], None]]:
+    """Give a function that adds a batch to a table, which appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    n_rows = 0
     try:
         with pq.ParquetWriter(
             unfinished, schema, compression="zstd", write_page_checksum=True
         ) as writer:
-            for batch in batches:
-                writer.write_batch(batch, row_group_size=ROW_GROUP_ROWS)
-                n_rows += batch.num_rows
+            yield lambda batch: writer.write_batch(batch, row_group_size=ROW_GROUP_ROWS)
         with unfinished.open("rb") as written:
             os.fsync(written.fileno())
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
-    return n_rows

@@ -13,8 +13,8 @@ from tasks.params.collect import CellMeaning, ColumnType
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _PER_UNIT = {"s": Decimal(10**6), "ms": Decimal(1000), "us": Decimal(1), "ns": Decimal("0.001")}
-_EARLIEST = (datetime(1900, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
-_LATEST = (datetime(2200, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
+EARLIEST = (datetime(1900, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
+LATEST = (datetime(2200, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 Value = str | float | int
 Parse = Callable[[str], Value | None]
@@ -117,7 +117,7 @@ def epoch_parser(unit: str) -> Callable[[str], int]:
 
 
 def _in_range(microseconds: int, cell: str) -> int:
-    if not _EARLIEST <= microseconds < _LATEST:
+    if not EARLIEST <= microseconds < LATEST:
         raise BadCell("bad_time", f"{excerpt(cell)} is not between the years 1900 and 2200")
     return microseconds
 

@@ -100,7 +100,7 @@ def write_records(
         quarantine: Where all other rows go.
         advance: Told of rows that were read.
     """
-    understanding = _Understanding(source, media)
+    understanding = Understanding(source, media)
     unsettled = path.with_name(f".{path.name}.unsettled")
     result = Collected()
 
@@ -143,7 +143,7 @@ def _chunks(rows: Iterator[RawRow], media_at: Sequence[int]) -> Iterator[list[Ra
         yield chunk
 
 
-class _Understanding:
+class Understanding:
     """Knows what the cells of one source mean."""
 
     def __init__(self, source: AnySource, media: CellMedia) -> None:

@@ -20,9 +20,10 @@ from tasks.collect.remote_media import media_of
 from tasks.collect.remote_sources import Placed, fetched_in, place_source
 from tasks.collect.report import CollectedSource, CollectReport
 from tasks.collect.rows import Notes, RawRow, source_kinds
+from tasks.collect.sensor_source import write_readings
 from tasks.errors import DataError
 from tasks.params import Params
-from tasks.params.collect import CollectParams, is_remote
+from tasks.params.collect import CollectParams, SensorSource, is_remote
 from tasks.samples.folders import StageFolders
 from tasks.samples.media import MediaWriter
 from tasks.samples.progress import progress
@@ -75,16 +76,18 @@ def collect_source(
 ) -> tuple[Collected, Notes]:
     """Read one source into its table of records."""
     source = place.source
-    read = source_kinds.get(source.kind)
     notes = Notes()
 
     def read_rows() -> Iterator[RawRow]:
         notes.clear()  # the source is read again where names repeat
-        return read(source, place.root, notes)
+        return source_kinds.get(source.kind)(source, place.root, notes)
 
     path = output / "records" / f"{source.name}.parquet"
     with progress(f"reading {source.name}") as advance:
-        collected = write_records(source, read_rows, media, path, quarantine, advance)
+        if isinstance(source, SensorSource):
+            collected = write_readings(source, place.root, media, path, quarantine, notes, advance)
+        else:
+            collected = write_records(source, read_rows, media, path, quarantine, advance)
     return collected, notes
 
 

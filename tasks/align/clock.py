@@ -30,11 +30,26 @@ class ClockOffset:
             of the best peak, counted over every offset that was tried, and brought down where
             another offset agrees nearly as well. Unrelated clocks seldom pass 3.
         n_events: Events that both clocks saw at this offset.
+        drift_ppm: How fast the right clock gains on the left, in millionths.
+        at_seconds: The left time at which it is ahead by ``offset_seconds``.
     """
 
     offset_seconds: float
     score: float
     n_events: int
+    drift_ppm: float = 0.0
+    at_seconds: float = 0.0
+
+    def to_left(self, right_seconds: Seconds) -> Seconds:
+        """Return times of the right clock by the left one.
+
+        >>> clock = ClockOffset(2.0, 9.0, 8, drift_ppm=1000.0, at_seconds=100.0)
+        >>> clock.to_left(np.array([102.0, 1103.0])).round(6).tolist()
+        [100.0, 1100.0]
+        """
+        drift = self.drift_ppm / 1e6
+        since = right_seconds - self.offset_seconds - self.at_seconds
+        return np.asarray(self.at_seconds + since / (1 + drift), dtype=np.float64)
 
 
 def estimate_clock_offset(

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
@@ -20,6 +18,8 @@ class Outcome(IntEnum):
     NO_TIME = 2
     NO_PARTNER = 3
     DUPLICATE_MATCH = 4
+    AMBIGUOUS_KEY = 5
+    LOW_COVERAGE = 6
 
     @property
     def reason(self) -> str:
@@ -50,15 +50,3 @@ class Match:
     def n_rows_reused(self) -> int:
         """Left records whose partner is also that of an earlier one."""
         return int(self.matched.sum() - (self.right == Outcome.MATCHED).sum())
-
-
-def source_order(records: pa.Table) -> Rows:
-    """Return each record's place in its source, which does not depend on the table's row order.
-
-    It decides between records that are equal in all else.
-    """
-    by = [("file", "ascending"), ("row", "ascending"), ("record_id", "ascending")]
-    order = pc.sort_indices(records.select(["file", "row", "record_id"]), sort_keys=by)
-    place = np.empty(records.num_rows, dtype=np.int64)
-    place[order.to_numpy()] = np.arange(records.num_rows)
-    return place

@@ -15,6 +15,12 @@ class Histogram(Contract):
     counts: tuple[int, ...]
 
 
+class Shares(Contract):
+    """How many of something have how large a part, in ten steps from 0 to 1."""
+
+    counts_by_tenth: tuple[int, ...]
+
+
 class TimeFindings(Contract):
     """What a join by time found besides its matches.
 
@@ -29,6 +35,9 @@ class TimeFindings(Contract):
     clock_offset_seconds: float | None
     """How far the right clock is ahead; None where it was not to be estimated."""
 
+    clock_drift_ppm: float | None
+    """How fast the right clock gains on the left, in millionths."""
+
     clock_score: float | None
     clock_events: int | None
     clock_offset_applied: bool
@@ -42,16 +51,123 @@ class TimeFindings(Contract):
     """Times before 1971 or after 2100."""
 
 
+class SeriesClock(Contract):
+    """How far the right clock of one recording is ahead of the left."""
+
+    series: str
+    """Name of the left recording."""
+
+    offset_seconds: float
+    """In the middle of what both sensors saw."""
+
+    drift_ppm: float
+    score: float
+    overlap_seconds: float
+    applied: Literal["own", "others", "no"]
+    """``own``: this estimate was taken off. ``others``: it is too unsure, and the median of the
+    others, which agree, was. ``no``: nothing was."""
+
+
+class SeriesReport(Contract):
+    """One recording of a sensor."""
+
+    series: str
+    n_readings: int
+    n_readings_used: int
+    """Readings that lie in a window."""
+
+    n_readings_without_time: int
+    n_equal_times: int
+    """Readings with the time of an earlier one; they were averaged."""
+
+    n_out_of_order: int
+    n_windows: int
+    rate_hz: float | None
+    """Usual readings a second."""
+
+    max_gap_seconds: float
+    n_steps_over_gap: int
+    """Steps of its windows that were read off a line across a gap of three usual periods."""
+
+
+class SegmentsReport(Contract):
+    """How the recordings of the base were cut. Every reading is used or unused."""
+
+    n_series: int
+    n_windows: int
+    n_readings: int
+    n_readings_used: int
+    n_readings_unused: int
+    n_readings_without_series: int
+    mean_agreement: float | None
+    """Mean part of a window's readings that agree with its label; None for a number."""
+
+    coverage: Shares | None = None
+    series: tuple[SeriesReport, ...]
+
+    def line(self) -> str:
+        """Return the line of the log."""
+        agree = ""
+        if self.mean_agreement is not None:
+            agree = f"; {100 * self.mean_agreement:.1f} % of a window's readings agree on its label"
+        return (
+            f"{self.n_windows:,} windows of {self.n_series:,} recordings; "
+            f"{self.n_readings_unused:,} of {self.n_readings:,} readings lie in none{agree}"
+        )
+
+
+class WindowFindings(Contract):
+    """What a join of windows found besides its matches."""
+
+    n_windows: int
+    n_distinct: int
+    n_low_coverage: int
+    n_steps: int
+    """Steps of all windows that have a value."""
+
+    n_steps_over_gap: int
+    n_steps_held: int
+    """Steps after the last reading before a window's end, which hold its value."""
+
+    coverage: Shares
+    """How many windows have a value in how large a part of their steps."""
+
+    max_gap_seconds: float
+    n_equal_times: int
+    series: tuple[SeriesReport, ...]
+    """The right recordings; at most 1,000 of them."""
+
+    clocks: tuple[SeriesClock, ...] = ()
+
+
+class KeyFindings(Contract):
+    """What a join by key found besides its matches."""
+
+    n_alike: int
+    """Left records whose key is that of a right one only in a form without case and the like."""
+
+    n_fuzzy: int
+    """Left records that were given the key spelled most alike."""
+
+    n_ambiguous: int
+    """Left records to whose key several are about equally alike; they have no partner."""
+
+
 class PairReport(Contract):
-    """What joining two sources gave. Every record of both is in exactly one of its counts."""
+    """What joining two sources gave. Every record of both is in exactly one of its counts.
+
+    The records of the right side of a join of windows are readings; they match where they lie in a
+    window.
+    """
 
     left: str
     right: str
-    on: Literal["key", "time"]
+    on: Literal["key", "time", "window"]
     left_on: str
     right_on: str
     relation: str
-    """As declared for a key; ``one_to_one`` or ``many_to_one`` for a time."""
+    """As declared for a key; ``one_to_one`` or ``many_to_one`` for a time; ``before`` or ``around``
+    for windows."""
 
     n_left: int
     n_right: int
@@ -67,6 +183,8 @@ class PairReport(Contract):
     unmatched_reasons_left: dict[str, int]
     unmatched_reasons_right: dict[str, int]
     time: TimeFindings | None = None
+    key: KeyFindings | None = None
+    windows: WindowFindings | None = None
 
     def line(self) -> str:
         """Return the pair's line of the log."""
@@ -78,6 +196,10 @@ class PairReport(Contract):
             words += f", {self.duplicate_matches_left:,} lost theirs to a closer record"
         spare = self.n_right - self.matched_right
         words += f", {spare:,} of {self.n_right:,} {self.right} unused"
+        if self.key is not None and self.key.n_fuzzy + self.key.n_ambiguous:
+            words += f", {self.key.n_fuzzy:,} by a key alike, {self.key.n_ambiguous:,} ambiguous"
+        if self.windows is not None:
+            words += _windows_words(self.windows)
         if self.time is None:
             return words
         if self.time.absolute_difference_p95_seconds is not None:
@@ -85,10 +207,25 @@ class PairReport(Contract):
         if self.time.clock_offset_seconds is not None:
             applied = "applied" if self.time.clock_offset_applied else "NOT applied"
             words += (
-                f"; clock offset {self.time.clock_offset_seconds:+.3f} s "
-                f"(score {self.time.clock_score:.1f}, {applied})"
+                f"; clock offset {self.time.clock_offset_seconds:+.3f} s, "
+                f"drift {self.time.clock_drift_ppm or 0.0:+.1f} ppm (score {self.time.clock_score:.1f}, {applied})"
             )
         return words
+
+
+def _windows_words(found: WindowFindings) -> str:
+    words = ""
+    if found.n_steps_over_gap:
+        words += f", {found.n_steps_over_gap:,} of {found.n_steps:,} steps read across a gap"
+    if found.n_steps_held:
+        words += f", {found.n_steps_held:,} held"
+    if found.clocks:
+        applied = [clock for clock in found.clocks if clock.applied != "no"]
+        words += f"; clocks of {len(applied):,} of {len(found.clocks):,} recordings corrected"
+        if applied:
+            offsets = sorted(clock.offset_seconds for clock in applied)
+            words += f", by {offsets[0]:+.3f} to {offsets[-1]:+.3f} s"
+    return words
 
 
 class InputReport(Contract):
@@ -122,6 +259,7 @@ class AlignReport(StageReport):
     n_samples: int
     n_quarantined: int
     quarantine_reasons: dict[str, int]
+    segments: SegmentsReport | None = None
     pairs: tuple[PairReport, ...]
     inputs: tuple[InputReport, ...]
     target: str
@@ -138,6 +276,7 @@ class AlignReport(StageReport):
         return [
             f"{self.n_samples:,} samples from {self.n_base:,} records"
             + (f"; set aside: {aside}" if aside else ""),
+            *([self.segments.line()] if self.segments is not None else []),
             *(pair.line() for pair in self.pairs),
             *([f"samples that lack an input: {', '.join(missing)}"] if missing else []),
             *(f"note: {notice}" for notice in self.notices),

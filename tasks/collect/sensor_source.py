@@ -273,7 +273,7 @@ class _File:
         series: Cell = cells[self.source.series] if self.source.series else self.series
         fault = None
         if series is None or (self.source.series and series in self.source.null_values):
-            fault = Fault("null_series", "the reading says of no recording that it is of it")
+            fault = Fault("null_series", "nothing says which recording it is of", "series")
         elif time is None or time in self.source.null_values:
             fault = Fault("null_time", "the reading has no time", "time")
         else:

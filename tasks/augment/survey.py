@@ -107,8 +107,11 @@ def _like_copies(ids: pa.Array) -> list[tuple[str, int, str]]:
 def _numbered(values: pa.Array, known: dict[str, int]) -> NDArray[np.int64]:
     """Return the number of each value; a new one gets the next."""
     encoded = values.dictionary_encode()
-    numbers = [known.setdefault(v, len(known)) for v in encoded.dictionary.to_pylist()]
-    return np.asarray(numbers, dtype=np.int64)[encoded.indices.to_numpy(zero_copy_only=False)]
+    numbers = np.asarray(
+        [known.setdefault(v, len(known)) for v in encoded.dictionary.to_pylist()], dtype=np.int64
+    )
+    found: NDArray[np.int64] = numbers[encoded.indices.to_numpy(zero_copy_only=False)]
+    return found
 
 
 def _patterns(schema: SampleSchema, rows: pa.RecordBatch) -> pa.Array:

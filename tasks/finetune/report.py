@@ -31,6 +31,12 @@ class FinetuneReport(StageReport):
     shared_input: str | None
     classes: tuple[str, ...]
     encoders: dict[str, EncoderRecord]
+    online: tuple[str, ...] = ()
+    """What was done to training batches."""
+
+    weighted: bool = False
+    """Whether samples counted in the training loss by their weights."""
+
     notices: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
@@ -42,5 +48,7 @@ class FinetuneReport(StageReport):
             f"on {self.n_train:,} samples ({self.n_augmented:,} of them augmented)",
             f"best validation loss {self.best_validation_loss:.4f} in epoch {self.best_epoch} "
             f"of {self.epochs_run}{early}",
+            *([f"training batches changed: {'; '.join(self.online)}"] if self.online else []),
+            *(["samples counted by their weights in the training loss"] if self.weighted else []),
             *self.notices,
         ]

@@ -1,6 +1,7 @@
 """Finetune: train encoders, fusion and head on the train split; keep the best epoch.
 
-Reads   data/augment/samples.parquet   the samples with their splits and augmented copies
+Reads   data/augment/samples.parquet   the samples with their splits, augmented copies and weights
+        data/augment/online.json       what is done to training batches
         data/collect/media             images and recordings
         data/pretrain                  encoders made by the pretrain stage
 Writes  data/finetune                  the model: config.json, model.safetensors, processors,
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.finetune.augmented import read_online_policy, require_lineage, sample_weights
 from tasks.finetune.building import build_model, describe_encoders
 from tasks.finetune.report import FinetuneReport
 from tasks.finetune.resuming import training_key
@@ -24,6 +26,7 @@ from tasks.finetune.training import TrainingData, TrainingResult, train
 from tasks.models.batches import shared_input
 from tasks.models.features import with_frozen_features
 from tasks.models.inference import SCHEMA, processor_folder
+from tasks.models.online_augmentation import OnlineAugmentation
 from tasks.models.prepared import prepare
 from tasks.models.runtime import choose_device, fix_randomness, quiet_libraries
 from tasks.params import Params
@@ -40,7 +43,8 @@ def run(params: Params, folders: StageFolders) -> FinetuneReport:
     """Fine-tune, resuming what was killed, and write the model of the best epoch."""
     quiet_libraries()
     fix_randomness(params.project.seed, params.project.cpu_threads)
-    samples = _training_samples(read_table(folders.of("augment") / "samples.parquet"))
+    augmented = folders.of("augment")
+    samples = _training_samples(read_table(augmented / "samples.parquet"))
     schema = SampleSchema.of(samples)
     train_samples = samples.filter(pc.equal(samples[SPLIT], "train"))
 
@@ -65,6 +69,15 @@ def run(params: Params, folders: StageFolders) -> FinetuneReport:
     trained = {spec["name"]: spec["trained"] != "none" for spec in model.config.inputs}
     rows = np.flatnonzero(in_train)
     shared = shared_input(prepared, trained, rows, params.finetune.batch_size_samples)
+    online = OnlineAugmentation.plan(
+        read_online_policy(augmented),
+        samples,
+        prepared,
+        built.processors,
+        params.project.seed,
+        model.fusion.reads_tokens,
+    )
+    weights = sample_weights(samples)
     data = TrainingData(
         prepared=prepared,
         labels=labels,
@@ -72,6 +85,8 @@ def run(params: Params, folders: StageFolders) -> FinetuneReport:
         train=rows,
         validation=np.flatnonzero(~in_train & known),
         shared=shared if params.finetune.share_inputs else None,
+        weights=weights,
+        online=online if online.any else None,
     )
     key = training_key(params, [folders.of("augment"), folders.of("pretrain")])
     checkpoints = folders.cache / "checkpoints" / key
@@ -94,7 +109,9 @@ def run(params: Params, folders: StageFolders) -> FinetuneReport:
             shared_input=data.shared,
             classes=targets.classes,
             encoders=describe_encoders(built),
-            notices=_notices(n_unknown),
+            online=online.words(),
+            weighted=weights is not None,
+            notices=(*_notices(n_unknown), *online.notices),
         )
         model.save_pretrained(folders.output)
         for spec in schema.inputs:
@@ -111,6 +128,7 @@ def run(params: Params, folders: StageFolders) -> FinetuneReport:
 
 def _training_samples(samples: pa.Table) -> pa.Table:
     """Return the rows of train and validation; the test rows are not looked at here."""
+    require_lineage(samples)
     return samples.filter(pc.is_in(samples[SPLIT], pa.array(["train", "validation"])))
 
 

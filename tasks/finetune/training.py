@@ -31,6 +31,7 @@ from tasks.finetune.resuming import SealCheckpoints, newest_whole_checkpoint
 from tasks.models.batches import SharedInputBatches, collate
 from tasks.models.fusion_model import FusionModel
 from tasks.models.heads.prediction import prediction_loss
+from tasks.models.online_augmentation import OnlineAugmentation, mixed_inputs, mixed_loss
 from tasks.models.prepared import PreparedInput
 from tasks.models.processors.base import Processor
 from tasks.params.finetune import FinetuneParams
@@ -50,6 +51,8 @@ class TrainingData:
         train: Rows to train on.
         validation: Rows to validate on.
         shared: The input that batches are built around, or None.
+        weights: ``(n,)`` how much each sample counts in the training loss; None for all alike.
+        online: What is done to training batches; None for nothing.
     """
 
     prepared: dict[str, PreparedInput]
@@ -58,6 +61,8 @@ class TrainingData:
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
     shared: str | None
+    weights: NDArray[np.float32] | None = None
+    online: OnlineAugmentation | None = None
 
 
 @dataclass(frozen=True)
@@ -170,7 +175,9 @@ class FusionTrainer(Trainer):
             data.train, shared, self._params.batch_size_samples, self._seed
         )
         return EpochLoader(
-            _Rows(np.arange(len(data.labels))), batch_sampler=batches, collate_fn=self._collate
+            _Rows(np.arange(len(data.labels))),
+            batch_sampler=batches,
+            collate_fn=partial(self._collate_for_training, batches),
         )
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> "EpochLoader":
@@ -187,17 +194,40 @@ class FusionTrainer(Trainer):
 
     def _collate(self, rows: list[int]) -> dict[str, Any]:
         device = self.model.missing.device
-        return {
-            "labels": torch.from_numpy(self._data.labels[rows]).to(device),
-            "rows": torch.as_tensor(rows),
-            "inputs": collate(rows, self._data.prepared, self._processors, device),
-        }
+        inputs = collate(rows, self._data.prepared, self._processors, device)
+        return {**self._labelled(rows), "inputs": inputs}
+
+    def _labelled(self, rows: list[int]) -> dict[str, Any]:
+        labels = torch.from_numpy(self._data.labels[rows]).to(self.model.missing.device)
+        return {"labels": labels, "rows": torch.as_tensor(rows)}
+
+    def _collate_for_training(self, batches: SharedInputBatches, rows: list[int]) -> dict[str, Any]:
+        """Collate samples, weighted and changed as the augment stage asked for."""
+        data, device = self._data, self.model.missing.device
+        batch = self._collate(rows) if data.online is None else self._changed(rows, batches.epoch)
+        if data.weights is not None:
+            batch["weights"] = torch.from_numpy(data.weights[rows]).to(device)
+        return batch
+
+    def _changed(self, rows: list[int], epoch: int) -> dict[str, Any]:
+        data, device = self._data, self.model.missing.device
+        assert data.online is not None
+        drawn = data.online.drawn(rows, epoch)
+        given = collate(rows, data.prepared, self._processors, device, drawn.hidden)
+        inputs, mixing = data.online.changed(given, drawn)
+        return {**self._labelled(rows), "inputs": inputs, "mixing": mixing}
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
     ) -> Any:
         """Return the loss of a batch; name its samples where it is no number."""
-        output = model(inputs=inputs["inputs"], labels=inputs["labels"])
+        mixing, weights = inputs.get("mixing"), inputs.get("weights")
+        with mixed_inputs(self.model.fusion, self.model.fusion.reads_tokens, mixing):
+            output = model(inputs=inputs["inputs"], labels=inputs["labels"])
+        if mixing is not None or weights is not None:
+            output.loss = mixed_loss(
+                output.logits, inputs["labels"], self.model.config.objective, mixing, weights
+            )
         if not torch.isfinite(output.loss):
             ids = [self._data.sample_ids[row] for row in inputs["rows"].tolist()]
             raise TrainingError(

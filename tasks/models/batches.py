@@ -29,6 +29,11 @@ class SharedInputBatches:
         self._seed = seed
         self._epoch = 0
 
+    @property
+    def epoch(self) -> int:
+        """The epoch whose order is given."""
+        return self._epoch
+
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order is given next."""
         self._epoch = epoch
@@ -86,12 +91,23 @@ def collate(
     prepared: Mapping[str, PreparedInput],
     processors: Mapping[str, Processor],
     device: torch.device,
+    hidden: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> Batch:
-    """Return what :class:`FusionModel` takes for some samples."""
+    """Return what :class:`FusionModel` takes for some samples.
+
+    Args:
+        rows: The samples.
+        prepared: By input.
+        processors: By input.
+        device: Where the tensors go.
+        hidden: By input: which of the samples are to lack it though they have it.
+    """
     at = np.asarray(rows, dtype=np.int64)
     batch: Batch = {}
     for name, p in prepared.items():
         index = p.index[at]
+        if hidden is not None:
+            index = np.where(hidden[name], -1, index)
         present = index >= 0
         distinct, inverse = np.unique(index[present], return_inverse=True)
         batch[name] = {

@@ -108,7 +108,7 @@ class MaskedWords:
             logits = self._model(
                 input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"]
             ).logits
-        found = []
+        found: list[list[tuple[str, float]]] = []
         for row, (text, (a, b)) in enumerate(chosen):
             at = (encoded["input_ids"][row] == self._tokenizer.mask_token_id).nonzero()
             if not len(at):  # the place lies behind what the model reads

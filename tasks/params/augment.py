@@ -36,14 +36,14 @@ class OnlineParams(Section):
     tabular: tuple[Literal["noise", "swap"], ...] = ()
     timeseries: tuple[Literal["jitter", "scale"], ...] = ()
 
-    mixup: float = Field(0.0, ge=0, le=10)
+    mixup: float = Field(default=0.0, ge=0, le=10)
     """Mix the projected inputs and the targets of pairs of samples; how evenly, as the parameter of
     a beta distribution: 0 for never, 0.2 for mostly one of the two."""
 
-    cutmix: float = Field(0.0, ge=0, le=10)
+    cutmix: float = Field(default=0.0, ge=0, le=10)
     """The same, but images are mixed by a rectangle cut out of the partner's."""
 
-    modality_dropout: float = Field(0.0, ge=0, lt=1)
+    modality_dropout: float = Field(default=0.0, ge=0, lt=1)
     """How often an input of a sample is hidden; one is always left."""
 
     @property

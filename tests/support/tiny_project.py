@@ -133,6 +133,7 @@ def write_tiny_project(
     nothing = pa.nulls(len(table), pa.string())
     augmented = table.append_column("parent_id", nothing).append_column("recipe", nothing)
     write_table(schema.attach(augmented), root / "data" / "augment" / "samples.parquet")
+    (root / "data" / "augment" / "online.json").write_text("{}\n")
     for stage in ("collect", "align", "split", "augment"):
         write_manifest(root / "data" / stage)
     return tiny_params(align={"target": target})

@@ -19,14 +19,21 @@ class PredictionHead(nn.Module):
         return outputs
 
 
-def prediction_loss(outputs: Tensor, labels: Tensor, objective: str) -> Tensor:
+def prediction_loss(
+    outputs: Tensor, labels: Tensor, objective: str, weights: Tensor | None = None
+) -> Tensor:
     """Return the mean loss of a batch.
 
     Args:
         outputs: ``(n, n_classes)`` logits, or ``(n, 1)`` standardised values.
         labels: ``(n,)`` class indices, or standardised values.
         objective: ``classification`` (cross-entropy) or ``regression`` (squared error).
+        weights: ``(n,)`` how much each sample counts, 1 on average over all of training; None for
+            all alike.
     """
+    how = "mean" if weights is None else "none"
     if objective == "classification":
-        return functional.cross_entropy(outputs.float(), labels)
-    return functional.mse_loss(outputs.float().squeeze(1), labels.float())
+        loss = functional.cross_entropy(outputs.float(), labels, reduction=how)
+    else:
+        loss = functional.mse_loss(outputs.float().squeeze(1), labels.float(), reduction=how)
+    return loss if weights is None else (loss * weights).mean()

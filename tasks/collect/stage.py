@@ -11,7 +11,12 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.collect import folder_source, tables  # noqa: F401  (imported for what they register)
+from tasks.collect import (  # noqa: F401  (imported for what they register)
+    folder_source,
+    huggingface_source,
+    tables,
+    webdataset_source,
+)
 from tasks.collect.locate import require_root, require_sources
 from tasks.collect.media_files import CellMedia, MediaFiles
 from tasks.collect.records import Collected, write_records

@@ -164,6 +164,34 @@ class Segments(Section):
         return max(1, round(self.seconds * self.rate_hz))
 
 
+class SuspectParams(Section):
+    """Samples that look wrong once they are joined: what to look for, and what becomes of them.
+
+    ``off`` does not look. ``flag`` keeps them and lists them in ``data/align/flags.parquet`` and
+    the report. ``drop`` sets them aside.
+    """
+
+    labels: Literal["off", "flag", "drop"] = "flag"
+    """Targets that the inputs of the other samples speak against."""
+
+    contradictions: Literal["off", "flag", "drop", "majority"] = "flag"
+    """Samples with the very same inputs and different targets; ``drop`` sets all of them aside,
+    ``majority`` keeps those that more than half of them agree on."""
+
+    pairs: Literal["off", "flag", "drop"] = "flag"
+    """Inputs that do not belong together, such as an image beside another one's text."""
+
+    max_samples: int = Field(20_000, ge=100)
+    """Labels and pairs are judged on at most this many samples, chosen by a hash of their names."""
+
+    two_tower: str | None = None
+    """A checkpoint with an encoder for images and one for texts, such as CLIP, that judges pairs of
+    the two: a folder, or ``hub:NAME@REVISION``. Where null, the data itself is learnt from."""
+
+    max_dropped_fraction: float = Field(0.05, ge=0, le=1)
+    """The most of the samples that are set aside as suspects; the rest of them are flagged."""
+
+
 class AlignParams(Section):
     """Which source gives the samples, what is joined to it, what is read and predicted."""
 
@@ -186,3 +214,5 @@ class AlignParams(Section):
 
     required_inputs: tuple[str, ...] = ()
     """Inputs, as written in ``inputs``, without which a record is set aside even under ``keep``."""
+
+    suspects: SuspectParams = Field(default_factory=lambda: SuspectParams.model_validate({}))

@@ -30,6 +30,9 @@ MODALITY_OF: dict[str, str] = {
 """The modality that reads a column of each type; keys and times are not inputs."""
 
 
+STRATA = ("category", "labels", "number", "key")
+"""The types of column that splits can be made alike in."""
+
 _ENCODED = ("text", "image", "audio", "timeseries")
 
 
@@ -155,7 +158,9 @@ class Params(Section):
             *((f"align.inputs.{i}", c) for i, c in enumerate(self.align.inputs)),
             ("align.target", self.align.target),
             *((f"split.group_by.{i}", c) for i, c in enumerate(self.split.group_by)),
+            *((f"split.stratify_by.{i}", c) for i, c in enumerate(self.split.stratify_by)),
             *([("split.column", self.split.column)] if self.split.column else []),
+            *([("split.time_column", self.split.time_column)] if self.split.time_column else []),
         ]
         for place, column in named:
             faults = list(self._column_fault(place, column))
@@ -169,6 +174,13 @@ class Params(Section):
             kind = self._column_types[name]
             if place.startswith("align.inputs") and kind not in MODALITY_OF:
                 yield place, f"'{name}' is of type {kind}; inputs are {listing(MODALITY_OF)}"
+            if place == "split.time_column" and kind != "time":
+                yield place, f"'{name}' is of type {kind}; expected a column of type time"
+            if place.startswith("split.stratify_by") and kind not in STRATA:
+                yield (
+                    place,
+                    f"'{name}' is of type {kind}; splits are made alike in {listing(STRATA)}",
+                )
             if place == "align.target" and kind not in ("category", "number", "labels", "text"):
                 yield (
                     place,

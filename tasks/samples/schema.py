@@ -19,6 +19,9 @@ SPLIT = "split"
 FOLD = "fold"
 """For k-fold: the fold a sample is in, 0 to k - 1."""
 
+INNER_FOLD = "inner_fold"
+"""For nested k-fold: the inner fold of a sample; none for those of test."""
+
 PARENT_ID = "parent_id"
 RECIPE = "recipe"
 WEIGHT = "weight"

@@ -1,56 +1,80 @@
 """Which samples must stay together: those that share a value, and those with the same inputs."""
 
-import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from tasks.errors import ParamsError, listing, nearest
-from tasks.samples.schema import SampleSchema
+from tasks.split.keys import NOTHING, Keys, mixed, salt
+from tasks.split.sample_keys import SampleKeys
 
 Codes = NDArray[np.int64]
 NONE = -1
 
 
-def group_names(samples: pa.Table, group_by: Sequence[str]) -> NDArray[np.str_]:
-    """Return the name of each sample's group.
+@dataclass(frozen=True)
+class Groups:
+    """The groups of some samples.
 
-    Two samples are of one group where they share a value in a column of ``group_by``, where all
-    their inputs are equal, or where a chain of such samples links them. Samples without a value do
-    not share it.
+    Attributes:
+        names: ``(n_groups,)`` a key for each group, in ascending order.
+        of_sample: ``(n_samples,)`` the position of each sample's group in ``names``.
+    """
 
-    A group is named by its smallest value in the first of the columns it has one in, or else by its
-    inputs; so samples that have nothing to do with a group never change its name.
+    names: Keys
+    of_sample: Codes
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def sizes(self) -> Codes:
+        """Samples of each group."""
+        return np.bincount(self.of_sample, minlength=len(self.names))
+
+    def of(self, rows: Codes) -> "Groups":
+        """Return the groups of some of the samples."""
+        present, of_sample = np.unique(self.of_sample[rows], return_inverse=True)
+        return Groups(self.names[present], of_sample.astype(np.int64))
+
+
+def find_groups(keys: SampleKeys, group_by: Sequence[str]) -> Groups:
+    """Put samples into groups.
+
+    Two samples are of one group where they share a value, or have near duplicates, in a column of
+    ``group_by``; where all their inputs are equal or near duplicates; or where a chain of such
+    samples links them. Samples without a value do not share it.
+
+    A group is named by its smallest key in the first of the columns it has one in, or else by its
+    smallest inputs; so samples that have nothing to do with a group never change its name.
 
     Args:
-        samples: A samples table.
+        keys: Of the samples.
         group_by: Full names of columns.
-
-    Returns:
-        ``(n_samples,)`` names of 16 hexadecimal digits.
     """
-    inputs = same_inputs(samples)
-    links = [value_codes(samples[column]) for column in group_by]
-    component = linked_components([inputs, *links])
-    names = np.full(component.max(initial=-1) + 1, "", dtype="U16")
+    component = linked_components(
+        [codes_of(keys.near_inputs), *(value_codes(keys.near_values[c]) for c in group_by)]
+    )
+    names = np.zeros(int(component.max(initial=-1)) + 1, dtype=np.uint64)
     for column in group_by:
-        _name_by_smallest(names, component, column, samples[column])
-    _name_by_inputs(names, component, samples)
-    return names[component]
+        has_one = keys.values[column] != NOTHING
+        _name_by_smallest(names, component[has_one], keys.values[column][has_one], column)
+    _name_by_smallest(names, component, keys.inputs, "")
+    ordered, place = np.unique(names, return_inverse=True)
+    return Groups(ordered, place.astype(np.int64)[component])
 
 
-def resolve_columns(samples: pa.Table, columns: Sequence[str], setting: str) -> list[str]:
+def resolve_columns(available: Sequence[str], columns: Sequence[str], setting: str) -> list[str]:
     """Return the full names of columns named with or without their source.
 
     Raises:
         ParamsError: A name fits no column, or several.
     """
-    known = [name for name in samples.column_names if "." in name]
+    known = [name for name in available if "." in name]
     resolved, faults = [], []
     for column in columns:
         fitting = [k for k in known if k == column] or [
@@ -69,69 +93,43 @@ def resolve_columns(samples: pa.Table, columns: Sequence[str], setting: str) -> 
     return resolved
 
 
-def value_codes(values: pa.ChunkedArray) -> Codes:
-    """Number the distinct values of a column; -1 where there is none."""
-    codes = values.combine_chunks().dictionary_encode().indices.fill_null(NONE)
-    return np.asarray(codes.to_numpy(zero_copy_only=False), dtype=np.int64)
+def codes_of(keys: Keys) -> Codes:
+    """Number the distinct keys."""
+    return np.unique(keys, return_inverse=True)[1].astype(np.int64)
 
 
-def input_column_names(samples: pa.Table) -> list[str]:
-    """Return the full names of all columns that inputs are read from."""
-    specs = SampleSchema.of(samples).inputs
-    return [name for s in specs for name in ([c.name for c in s.columns] or [s.column])]
-
-
-def same_inputs(samples: pa.Table) -> Codes:
-    """Number samples by their inputs: equal numbers where every input is equal, or both lack it."""
-    codes = np.zeros(samples.num_rows, dtype=np.int64)
-    for column in input_column_names(samples):
-        own = value_codes(samples[column]) + 1
-        combined = codes * (own.max(initial=0) + 1) + own
-        codes = np.unique(combined, return_inverse=True)[1].astype(np.int64)
-    return codes
+def value_codes(keys: Keys) -> Codes:
+    """Number the distinct keys; -1 where there is no value."""
+    return np.where(keys == NOTHING, NONE, codes_of(keys))
 
 
 def linked_components(links: Sequence[Codes]) -> Codes:
     """Return the connected component of each sample, linked by every list of codes.
 
     Each code is a node beside the samples; a sample is joined to the nodes of its codes.
+
+    Args:
+        links: ``(n_samples,)`` codes each, -1 for none; the first has no -1.
     """
-    n_samples = len(links[0])
-    ends, n_nodes = [], n_samples
-    for codes in links:
+    first, others = links[0], [codes for codes in links[1:] if (codes != NONE).any()]
+    if not others:
+        return codes_of(first.astype(np.uint64))
+    n_firsts = int(first.max(initial=NONE)) + 1
+    ends, n_nodes = [], n_firsts
+    for codes in others:
         at = np.flatnonzero(codes != NONE)
-        ends.append(np.stack([at, codes[at] + n_nodes]))
+        ends.append(np.stack([first[at], codes[at] + n_nodes]))
         n_nodes += int(codes.max(initial=NONE)) + 1
     rows, columns = np.concatenate(ends, axis=1)
     graph = coo_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=(n_nodes, n_nodes))
     _, component = connected_components(graph, directed=False)
-    _, of_samples = np.unique(component[:n_samples], return_inverse=True)
-    return of_samples.astype(np.int64)
+    return codes_of(component[:n_firsts][first].astype(np.uint64))
 
 
-def _name_by_smallest(
-    names: NDArray[np.str_], component: Codes, column: str, values: pa.ChunkedArray
-) -> None:
-    """Name the groups that have no name yet by their smallest value in a column."""
-    order = pc.sort_indices(values).to_numpy()  # nulls last
-    order = order[values.is_valid().to_numpy()[order]]
+def _name_by_smallest(names: Keys, component: Codes, keys: Keys, column: str) -> None:
+    """Name the groups that have no name yet by their smallest key."""
+    order = np.lexsort((keys, component))
     groups, first = np.unique(component[order], return_index=True)
-    unnamed = names[groups] == ""
-    smallest = values.cast(pa.string()).take(order[first[unnamed]]).to_pylist()
-    names[groups[unnamed]] = [_digest([column, value]) for value in smallest]
-
-
-def _name_by_inputs(names: NDArray[np.str_], component: Codes, samples: pa.Table) -> None:
-    """Name the groups that have no name yet; all samples of such a group have the same inputs."""
-    groups, first = np.unique(component, return_index=True)
-    unnamed = names[groups] == ""
-    columns = input_column_names(samples)
-    rows = samples.select(columns).take(first[unnamed]).columns
-    cells = zip(*(c.cast(pa.string()).to_pylist() for c in rows), strict=True)
-    labelled = ([part for pair in zip(columns, row, strict=True) for part in pair] for row in cells)
-    names[groups[unnamed]] = [_digest(parts) for parts in labelled]
-
-
-def _digest(parts: Sequence[str | None]) -> str:
-    told = "".join("-" if part is None else f"{len(part)}:{part}" for part in parts)
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+    unnamed = names[groups] == 0
+    smallest = mixed(keys[order[first[unnamed]]] ^ salt(column))
+    names[groups[unnamed]] = np.maximum(smallest, np.uint64(1))

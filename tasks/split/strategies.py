@@ -1,7 +1,6 @@
-"""How groups are put into splits; each strategy gives every sample the number of its split."""
+"""How groups are put into splits; each strategy says where every sample goes."""
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,149 +11,126 @@ from numpy.typing import NDArray
 from tasks.errors import DataError, listing
 from tasks.params.split import SplitParams
 from tasks.registry import Registry
-from tasks.samples.schema import SAMPLE_ID, SPLITS
-from tasks.split.groups import resolve_columns
-
-TRAIN, VALIDATION, TEST = range(3)
-N_QUANTILE_BINS = 10
-
-SplitNumbers = NDArray[np.int8]
-Strata = NDArray[np.int64]
+from tasks.split.assignment import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Assignment,
+    FoldNumbers,
+    SplitNumbers,
+)
+from tasks.split.groups import Groups
+from tasks.split.keys import hashed_fractions
+from tasks.split.labels import SampleLabels
+from tasks.split.stratifying import apportion
+from tasks.split.time_order import Times, split_by_time
 
 
 @dataclass(frozen=True)
-class Grouped:
+class Splittable:
     """What a strategy goes by.
 
     Attributes:
-        samples: The samples table.
-        group: ``(n_samples,)`` the name of each sample's group.
-        stratum: ``(n_samples,)`` number of the class of each sample's target.
+        groups: Of the samples.
+        labels: What the splits are to be alike in.
+        named: The values of ``split.column``, for ``predefined``.
+        column: Its full name.
+        times: The values of ``split.time_column``, for ``by_time``.
     """
 
-    samples: pa.Table
-    group: NDArray[np.str_]
-    stratum: Strata
+    groups: Groups
+    labels: SampleLabels
+    named: pa.ChunkedArray | None = None
+    column: str = ""
+    times: Times | None = None
 
 
-Strategy = Callable[[Grouped, SplitParams, int], SplitNumbers]
+Strategy = Callable[[Splittable, SplitParams, int], Assignment]
 strategies: Registry[Strategy] = Registry("split strategy")
 
 
-@strategies.register("hashed")
-def hashed(grouped: Grouped, params: SplitParams, seed: int) -> SplitNumbers:
+@strategies.register("random")
+def random(samples: Splittable, params: SplitParams, seed: int) -> Assignment:
     """Go by the hash of the group alone, so that samples added later move no other."""
-    names, of_sample = np.unique(grouped.group, return_inverse=True)
-    fractions = params.fractions
-    borders = np.cumsum([fractions.train, fractions.validation])
-    split = np.searchsorted(borders, hashed_fractions(names, seed), side="right")
-    return np.asarray(split[of_sample], dtype=np.int8)
+    borders = np.cumsum([params.fractions.train, params.fractions.validation])
+    drawn = hashed_fractions(samples.groups.names, f"{seed}")
+    split = np.searchsorted(borders, drawn, side="right")
+    return Assignment.of(split[samples.groups.of_sample])
+
+
+strategies.register("grouped")(random)
 
 
 @strategies.register("stratified")
-def stratified(grouped: Grouped, params: SplitParams, seed: int) -> SplitNumbers:
-    """Give each split its part of every class, as closely as whole groups allow."""
+def stratified(samples: Splittable, params: SplitParams, seed: int) -> Assignment:
+    """Give each split its part of every label, as closely as whole groups allow."""
     fractions = params.fractions
     parts = (fractions.train, fractions.validation, fractions.test)
-    return apportion(grouped.group, grouped.stratum, parts, seed)
+    return Assignment.of(apportion(samples.groups, samples.labels, parts, f"{seed}"))
+
+
+@strategies.register("by_time")
+def by_time(samples: Splittable, params: SplitParams, seed: int) -> Assignment:
+    """Train before validation before test."""
+    assert samples.times is not None
+    return split_by_time(samples.times, samples.groups, params.fractions, params.gap_seconds)
 
 
 @strategies.register("predefined")
-def predefined(grouped: Grouped, params: SplitParams, seed: int) -> SplitNumbers:
-    """Take the split that a column names; cut validation from train where it names none.
+def predefined(samples: Splittable, params: SplitParams, seed: int) -> Assignment:
+    """Take the split that a column names.
 
     Raises:
-        DataError: A value names no split, or a group lies in several.
+        DataError: A value names no split.
     """
-    assert params.column is not None
-    column = resolve_columns(grouped.samples, [params.column], "split.column")[0]
-    split = named_splits(grouped.samples[column], column)
-    require_groups_in_one_split(grouped.samples[SAMPLE_ID], grouped.group, split, column)
-    if not (split == VALIDATION).any():
-        train = np.flatnonzero(split == TRAIN)
-        parts = (1 - params.validation_fraction, params.validation_fraction)
-        split[train] = apportion(grouped.group[train], grouped.stratum[train], parts, seed)
-    return split
+    assert samples.named is not None
+    return Assignment.of(named_splits(samples.named, samples.column))
 
 
-def hashed_fractions(names: Sequence[str] | NDArray[np.str_], seed: int) -> NDArray[np.float64]:
-    """Map each name to a number from 0 to 1, evenly spread and fixed by the seed."""
-    digests = (hashlib.sha256(f"{seed}:{name}".encode()).digest() for name in names)
-    numbers = [int.from_bytes(digest[:8], "big") / 2**64 for digest in digests]
-    return np.array(numbers, dtype=np.float64)
+@strategies.register("k_fold")
+def k_fold(samples: Splittable, params: SplitParams, seed: int) -> Assignment:
+    """Test on one fold, validate on the next, train on the rest."""
+    fold = _folds(samples, params, params.folds, f"{seed}:fold")
+    split = np.full(len(fold), TRAIN)
+    split[fold == (params.fold + 1) % params.folds] = VALIDATION
+    split[fold == params.fold] = TEST
+    return Assignment.of(split, fold)
 
 
-def apportion(
-    group: NDArray[np.str_], stratum: Strata, parts: Sequence[float], seed: int
-) -> SplitNumbers:
-    """Share groups out so that each split gets its part of every class and of all samples.
-
-    Groups are taken from the largest to the smallest, equal ones in the order of their hash. Each
-    goes where its classes are furthest behind their part: to the split with the least sum of
-    n·(2·have + n)/due over its classes and over all samples, n being what the group brings. For
-    groups of one sample that is the divisor method of Sainte-Laguë, whose seats are never more than
-    about one off an exact share.
-
-    Args:
-        group: ``(n_samples,)`` names of groups.
-        stratum: ``(n_samples,)`` class numbers.
-        parts: The share of each split; they sum to 1.
-        seed: Decides the order of equal groups.
-
-    Returns:
-        ``(n_samples,)`` positions in ``parts``.
-    """
-    names, of_sample = np.unique(group, return_inverse=True)
-    due = np.outer(parts, np.bincount(stratum)).tolist()
-    due_in_all = [part * len(group) for part in parts]
-    have = [[0] * len(row) for row in due]
-    have_in_all = [0] * len(parts)
-
-    classes = _class_counts(of_sample, stratum, len(names))
-    sizes = np.bincount(of_sample, minlength=len(names))
-    order = np.lexsort((names, hashed_fractions(names, seed), -sizes))
-    chosen = np.zeros(len(names), dtype=np.int8)
-    for g in order.tolist():
-        brings, size = classes[g], int(sizes[g])
-        costs = [
-            size * (2 * have_in_all[s] + size) / due_in_all[s]
-            + sum(n * (2 * have[s][c] + n) / due[s][c] for c, n in brings)
-            for s in range(len(parts))
-        ]
-        best = costs.index(min(costs))
-        chosen[g] = best
-        have_in_all[best] += size
-        for c, n in brings:
-            have[best][c] += n
-    return np.asarray(chosen[of_sample])
+@strategies.register("nested")
+def nested(samples: Splittable, params: SplitParams, seed: int) -> Assignment:
+    """Test on one fold, validate on an inner fold of the rest, train on the rest of that."""
+    fold = _folds(samples, params, params.folds, f"{seed}:fold")
+    rest = np.flatnonzero(fold != params.fold)
+    inside = Splittable(samples.groups.of(rest), samples.labels.of(rest, len(fold)))
+    inner = np.full(len(fold), -1)
+    inner[rest] = _folds(inside, params, params.inner_folds, f"{seed}:inner fold")
+    split = np.full(len(fold), TRAIN)
+    split[inner == params.inner_fold] = VALIDATION
+    split[fold == params.fold] = TEST
+    return Assignment.of(split, fold, inner)
 
 
-def _class_counts(
-    of_sample: NDArray[np.int64], stratum: Strata, n_groups: int
-) -> list[list[tuple[int, int]]]:
-    """Return by group the classes it has and how many samples of each."""
-    pairs, counts = np.unique(np.stack([of_sample, stratum], axis=1), axis=0, return_counts=True)
-    by_group: list[list[tuple[int, int]]] = [[] for _ in range(n_groups)]
-    for (g, c), n in zip(pairs.tolist(), counts.tolist(), strict=True):
-        by_group[g].append((c, n))
-    return by_group
+def _folds(samples: Splittable, params: SplitParams, n: int, purpose: str) -> FoldNumbers:
+    """Put each sample into one of ``n`` folds: by the hash of its group, or stratified."""
+    if params.stratify_by:
+        return apportion(samples.groups, samples.labels, [1 / n] * n, purpose)
+    drawn = hashed_fractions(samples.groups.names, purpose)
+    return np.asarray((drawn * n).astype(np.int64)[samples.groups.of_sample])
 
 
-def strata(target: pa.ChunkedArray) -> Strata:
-    """Number the classes of a target; a number is put into bins of equally many samples.
-
-    >>> strata(pa.chunked_array([["b", "a", "b"]])).tolist()
-    [1, 0, 1]
-    """
-    if not pa.types.is_floating(target.type):
-        encoded = target.combine_chunks().dictionary_encode()
-        place = {name: i for i, name in enumerate(sorted(encoded.dictionary.to_pylist()))}
-        renumbered = np.array([place[name] for name in encoded.dictionary.to_pylist()], dtype=int)
-        return np.asarray(renumbered[encoded.indices.to_numpy()], dtype=np.int64)
-    numbers = target.to_numpy()
-    inner = np.quantile(numbers, np.linspace(0, 1, N_QUANTILE_BINS + 1)[1:-1])
-    _, bins = np.unique(np.searchsorted(inner, numbers, side="left"), return_inverse=True)
-    return bins.astype(np.int64)
+def with_validation(
+    made: Assignment, samples: Splittable, params: SplitParams, seed: int
+) -> Assignment:
+    """Cut validation from train by whole groups, where the data names none."""
+    split = made.split.copy()
+    if (split == VALIDATION).any():
+        return made
+    train = np.flatnonzero(split == TRAIN)
+    parts = (1 - params.validation_fraction, params.validation_fraction)
+    labels = samples.labels.of(train, len(split))
+    split[train] = apportion(samples.groups.of(train), labels, parts, f"{seed}")
+    return Assignment(split, made.reason)
 
 
 _NAMES = {
@@ -188,30 +164,23 @@ def named_splits(values: pa.ChunkedArray, column: str) -> SplitNumbers:
             f"{listing(sorted(known)) or 'none of these'}; mend the column, or name another in "
             "split.column"
         )
-    codes = names.combine_chunks().dictionary_encode()
-    lookup = np.array([known[name] for name in codes.dictionary.to_pylist()], dtype=np.int8)
-    return np.asarray(lookup[codes.indices.to_numpy()])
+    coded = names.combine_chunks().dictionary_encode()
+    lookup = np.array([known[name] for name in coded.dictionary.to_pylist()], dtype=np.int8)
+    return np.asarray(lookup[coded.indices.to_numpy()])
 
 
-def require_groups_in_one_split(
-    ids: pa.ChunkedArray, group: NDArray[np.str_], split: SplitNumbers, column: str
-) -> None:
-    """Fail where the column tears a group apart; nothing is moved in silence.
+def few_shot(
+    made: Assignment, ids: NDArray[np.uint64], labels: SampleLabels, n_per_label: int, seed: int
+) -> Assignment:
+    """Keep some training samples of each label, those with the lowest hash; the rest is unused.
 
-    Raises:
-        DataError: With the number of such groups, and two samples of the first.
+    A sample that has several labels counts for each.
     """
-    names, of_sample = np.unique(group, return_inverse=True)
-    is_in = np.zeros((len(names), len(SPLITS)), dtype=bool)
-    is_in[of_sample, split] = True
-    torn = is_in.sum(axis=1) > 1
-    if not torn.any():
-        return
-    one = int(np.flatnonzero(torn[of_sample])[0])
-    other = int(np.flatnonzero((of_sample == of_sample[one]) & (split != split[one]))[0])
-    raise DataError(
-        f"{column}: expected each group of samples in one split, but {int(torn.sum()):,} of "
-        f"{len(names):,} groups lie in several (first: sample '{ids[one]}' in {SPLITS[split[one]]} "
-        f"and '{ids[other]}' in {SPLITS[split[other]]}, which share a value of split.group_by or "
-        "have the same inputs); mend the column, or let strategy stratified split anew"
-    )
+    drawn = hashed_fractions(ids, f"{seed}:few shot")
+    train = made.split[labels.rows] == TRAIN
+    rows, label = labels.rows[train], labels.labels[train]
+    order = np.lexsort((drawn[rows], label))
+    first = np.searchsorted(label[order], label[order], side="left")
+    chosen = np.zeros(len(made.split), dtype=bool)
+    chosen[rows[order[np.arange(len(order)) - first < n_per_label]]] = True
+    return made.without((made.split == TRAIN) & ~chosen, "few_shot")

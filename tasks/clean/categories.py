@@ -28,8 +28,8 @@ def spelling_of(category: str) -> str:
 
     Values of one or two characters keep their case, which may be all that tells them apart.
 
-    >>> spelling_of("Ice  Cream") == spelling_of("ice cream"), spelling_of("mV") == spelling_of("MV")
-    (True, False)
+    >>> spelling_of("Ice  Cream"), spelling_of("mV"), spelling_of("MV")
+    ('ice cream', 'mV', 'MV')
     """
     composed = " ".join(unicodedata.normalize("NFC", category).split())
     return composed if len(composed) < MIN_MERGED_CHARACTERS else composed.casefold()
@@ -52,7 +52,7 @@ def merges(counts: Mapping[str, int], declared: Collection[str] = ()) -> dict[st
     groups: dict[str, list[str]] = defaultdict(list)
     for category in {*counts, *declared}:
         groups[spelling_of(category)].append(category)
-    merged = {}
+    merged: dict[str, str] = {}
     for group in groups.values():
         stays = min(group, key=lambda c: (c not in declared, -counts.get(c, 0), c))
         merged |= {c: stays for c in group if c != stays and c in counts and c not in declared}

@@ -15,14 +15,24 @@ def row_digests(batch: pa.RecordBatch, columns: Sequence[str]) -> NDArray[np.uin
     return np.frombuffer(b"".join(digests), dtype=np.uint64)
 
 
-def first_of_same(digests: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Return, for each row, the place of the first row that is the same.
+def first_of_same(digests: NDArray[np.uint64]) -> dict[int, int]:
+    """Return, for the place of each row that repeats an earlier one, the place of the first.
 
-    >>> first_of_same(np.array([5, 7, 5], dtype=np.uint64)).tolist()
-    [0, 1, 0]
+    >>> first_of_same(np.array([5, 7, 5], dtype=np.uint64))
+    {2: 0}
     """
-    _, first, which = np.unique(digests, return_index=True, return_inverse=True)
-    return np.asarray(first[which], dtype=np.int64)
+    in_order = np.sort(digests)
+    repeated = np.unique(in_order[1:][in_order[1:] == in_order[:-1]])
+    del in_order
+    if len(repeated) == 0:
+        return {}
+    first: dict[int, int] = {}
+    found: dict[int, int] = {}
+    for place in np.flatnonzero(np.isin(digests, repeated)).tolist():
+        earlier = first.setdefault(int(digests[place]), place)
+        if earlier != place:
+            found[place] = earlier
+    return found
 
 
 def _comparable(column: pa.Array) -> pa.Array:

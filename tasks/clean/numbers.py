@@ -107,7 +107,7 @@ def unit_jump(sample: NDArray[np.float64]) -> Jump | None:
         near = abs(apart - decades) < 0.15
         narrow = max(np.ptp(smaller), np.ptp(larger)) < _MAX_SPREAD * decades
         if near and narrow and steps[at - 1] > 0.3 * decades:
-            cut = round(float(10 ** ((smaller[-1] + larger[0]) / 2)), 2)
+            cut = float(f"{10 ** ((smaller[-1] + larger[0]) / 2):.6g}")
             return Jump(factor, cut, len(larger) <= len(smaller), n_fewer)
     return None
 

@@ -5,34 +5,37 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from tasks.clean.columns import AnyColumn
 from tasks.clean.duplicates import first_of_same, row_digests
-from tasks.clean.media import MediaKind, MediaVerdicts
-from tasks.clean.texts import is_blank, n_changed, normalised
+from tasks.clean.findings import (
+    Examples,
+    Fault,
+    Finding,
+    WriteFlags,
+    flags_batch,
+    records_flagged,
+    settled,
+)
+from tasks.clean.judging import Judge
+from tasks.clean.media import MediaVerdicts
+from tasks.clean.rules import Declared, Rules, rules_of
+from tasks.clean.survey import fixes_of, survey
+from tasks.clean.texts import changes, mended, n_changed, rewritten
 from tasks.params.clean import CleanParams
 from tasks.params.collect import AnySource
 from tasks.samples.progress import Advance
-from tasks.samples.quarantine import SetAside
+from tasks.samples.quarantine import Quarantine, SetAside
 from tasks.samples.records import FILE, RECORD_ID, ROW, origin_column
 from tasks.samples.tables import iter_batches, open_table, write_batches
 
-MAX_LABELS = 10_000
-MAX_FLAGGED = 3
-
-
-class Fault(NamedTuple):
-    """Why a record cannot be used; the digest is that of the medium at fault."""
-
-    column: str
-    reason: str
-    detail: str
-    digest: str = ""
+MAX_TOLD = 3
+MAX_SAMPLES = 6
+MERGED = "merged"
 
 
 @dataclass
@@ -40,22 +43,34 @@ class Cleaned:
     """What became of the records of a source.
 
     Attributes:
+        columns: What its columns hold.
+        rules: How its records were judged.
         n_records: Records that were read.
         n_kept: Records that were written.
-        set_aside: All the others.
-        changed: For each column, how many values were brought to another form.
-        flags: How many records have something odd that can be lived with.
+        reasons: All the others, by reason.
+        first_aside: The first few of those with each reason.
+        changed: By column: values that were brought to one form.
+        fixed: By what was done (a check, or ``merged``): values that were mended.
+        samples: The same: (column, before, after) of the first few.
+        flags: Records with something odd that can be lived with.
         flagged: The first few of them, by flag.
-        labels: The values of each category column, as long as they are few.
+        examples: Records to show, by reason or flag.
     """
 
+    columns: dict[str, AnyColumn]
+    rules: Rules
     n_records: int = 0
     n_kept: int = 0
-    set_aside: list[SetAside] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    first_aside: list[SetAside] = field(default_factory=list)
     changed: Counter[str] = field(default_factory=Counter)
+    fixed: Counter[str] = field(default_factory=Counter)
+    samples: defaultdict[str, list[tuple[str, str, str]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
     flags: Counter[str] = field(default_factory=Counter)
     flagged: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    labels: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    examples: Examples = field(default_factory=Examples)
 
 
 def clean_records(
@@ -63,8 +78,10 @@ def clean_records(
     collected: Path,
     path: Path,
     limits: CleanParams,
-    required: Sequence[str],
+    declared: Declared,
     verdicts: MediaVerdicts,
+    quarantine: Quarantine,
+    write_flags: WriteFlags,
     advance: Advance,
 ) -> Cleaned:
     """Write the usable records of a source, and return what became of all of them.
@@ -74,23 +91,40 @@ def clean_records(
         collected: The table that collect wrote.
         path: The table to write.
         limits: What a record must keep to.
-        required: Columns of this source that may not be empty.
+        declared: What the settings say of this source's columns.
         verdicts: Decodes the media that the records name.
+        quarantine: Takes the records that are set aside.
+        write_flags: Takes the flags of records that are kept and odd.
         advance: Told of records that are done.
     """
-    result = Cleaned()
+    columns, sensor = survey(source, collected, limits)
+    result = Cleaned(columns, rules_of(columns, sensor, declared, limits))
+    judge = Judge(source, result.rules, limits, verdicts)
     compared = [name for name in source.columns if name != source.id]
     digests: list[NDArray[np.uint64]] = []
 
+    def set_aside(record: dict[str, object], fault: Fault) -> None:
+        entry = _entry(source, record, fault)
+        quarantine.add(entry)
+        result.reasons[fault.reason] += 1
+        if result.reasons[fault.reason] <= MAX_TOLD:
+            result.first_aside.append(entry)
+        if result.examples.wants(fault.reason):
+            result.examples.add(record, fault.column, fault.reason, fault.detail)
+
     def usable() -> Iterator[pa.RecordBatch]:
         for raw in iter_batches(collected):
-            batch = _normalised(source, raw, result)
-            faults, flags = _judged(source, batch, limits, required, verdicts)
+            batch = _mended(source, raw, limits, result)
+            faults, findings = judge.judge(batch)
+            flags = settled(findings, limits.action, faults)
             result.n_records += batch.num_rows
-            result.set_aside.extend(_set_aside(source, batch, faults))
-            _count_flags(batch, faults, flags, result)
+            for row in sorted(faults):
+                set_aside(batch.slice(row, 1).to_pylist()[0], faults[row])
+            if flags:
+                write_flags(flags_batch(source.name, batch.column(RECORD_ID), flags))
+                _count_flags(batch, flags, result)
             kept = _without(batch, list(faults))
-            if compared:
+            if compared and limits.drop_duplicates:
                 digests.append(row_digests(kept, compared))
             advance(batch.num_rows)
             yield kept
@@ -98,92 +132,54 @@ def clean_records(
     with_duplicates = path.with_name(f".{path.name}.duplicates")
     schema = open_table(collected).schema_arrow
     result.n_kept = write_batches(usable(), schema, with_duplicates)
-    all_digests = np.concatenate(digests) if digests else np.zeros(0, np.uint64)
-    first = first_of_same(all_digests)
-    duplicates = np.flatnonzero(first != np.arange(len(first)))
-    if len(duplicates) == 0 or not limits.drop_duplicates:
+    first = first_of_same(np.concatenate(digests) if digests else np.zeros(0, np.uint64))
+    if len(first) == 0:
         with_duplicates.replace(path)
         return result
-    result.set_aside.extend(_duplicates(source, with_duplicates, duplicates, first))
-    result.n_kept = write_batches(_dropping(with_duplicates, duplicates), schema, path)
+    for record, fault in _duplicates(with_duplicates, first):
+        set_aside(record, fault)
+    places = np.array(sorted(first), np.int64)
+    result.n_kept = write_batches(_dropping(with_duplicates, places), schema, path)
     with_duplicates.unlink()
     return result
 
 
-def _normalised(source: AnySource, batch: pa.RecordBatch, result: Cleaned) -> pa.RecordBatch:
+def _mended(
+    source: AnySource, batch: pa.RecordBatch, limits: CleanParams, result: Cleaned
+) -> pa.RecordBatch:
+    """Return a batch in the form that it is kept in; count what that changed."""
+    fixes = fixes_of(limits)
     for name, kind in source.columns.items():
-        if kind not in ("text", "category", "key"):
+        if kind not in ("text", "category", "labels", "key"):
             continue
         before = batch.column(name)
-        after = normalised(before, kind)
-        if changed := n_changed(before, after):
-            result.changed[name] += changed
+        found = mended(before, kind, fixes)
+        result.changed[name] += found.changed
+        result.fixed.update(found.fixed)
+        for check, samples in found.samples.items():
+            _remember(result, check, name, samples)
+        after = rewritten(found.column, kind, result.rules.merged.get(name, {}))
+        if after is not found.column and (n_merged := n_changed(found.column, after)):
+            result.fixed[MERGED] += n_merged
+            _remember(result, MERGED, name, changes(found.column, after))
+        if after is not before:
             batch = batch.set_column(batch.schema.get_field_index(name), name, after)
-        if kind == "category" and len(result.labels[name]) <= MAX_LABELS:
-            result.labels[name].update(after.drop_null().unique().to_pylist())
     return batch
 
 
-def _judged(
-    source: AnySource,
-    batch: pa.RecordBatch,
-    limits: CleanParams,
-    required: Sequence[str],
-    verdicts: MediaVerdicts,
-) -> tuple[dict[int, Fault], list[tuple[int, str]]]:
-    """Return the first fault of each row that has one, and the rows that are merely odd."""
-    faults: dict[int, Fault] = {}
-    flags: list[tuple[int, str]] = []
-    for name in required:
-        for i in _where(pc.is_null(batch.column(name))):
-            faults.setdefault(i, Fault(name, "null_value", f"'{name}' is required and empty"))
-    for name, kind in source.columns.items():
-        column = batch.column(name)
-        if kind == "text":
-            for i in _where(is_blank(column)):
-                faults.setdefault(i, Fault(name, "empty_text", "nothing in it can be seen"))
-            for i in _where(pc.greater(pc.utf8_length(column), limits.max_text_characters)):
-                length = len(column[i].as_py())
-                detail = f"{length:,} characters, more than {limits.max_text_characters:,}"
-                faults.setdefault(i, Fault(name, "text_too_long", detail))
-        elif kind in ("image", "audio"):
-            digests = column.to_pylist()
-            media: MediaKind = "image" if kind == "image" else "audio"
-            for i, verdict in enumerate(verdicts.of(digests, media)):
-                if verdict is None:
-                    continue
-                if verdict.reason:
-                    faults.setdefault(i, Fault(name, verdict.reason, verdict.detail, digests[i]))
-                flags.extend((i, flag) for flag, _ in verdict.flags)
-    return faults, flags
+def _remember(result: Cleaned, what: str, column: str, samples: Sequence[tuple[str, str]]) -> None:
+    told = result.samples[what]
+    new = [(column, *pair) for pair in samples if (column, *pair) not in told]
+    told.extend(new[: MAX_SAMPLES - len(told)])
 
 
-def _count_flags(
-    batch: pa.RecordBatch,
-    faults: dict[int, Fault],
-    flags: Sequence[tuple[int, str]],
-    result: Cleaned,
-) -> None:
-    for i, flag in flags:
-        if i in faults:
-            continue
-        result.flags[flag] += 1
-        if len(result.flagged[flag]) < MAX_FLAGGED:
-            result.flagged[flag].append(batch.column(RECORD_ID)[i].as_py())
-
-
-def _where(mask: pa.Array) -> list[int]:
-    places: list[int] = pc.indices_nonzero(pc.fill_null(mask, False)).to_pylist()
-    return places
-
-
-def _set_aside(
-    source: AnySource, batch: pa.RecordBatch, faults: dict[int, Fault]
-) -> Iterator[SetAside]:
-    for i in sorted(faults):
-        row = batch.slice(i, 1).to_pylist()[0]
-        fault = faults[i]
-        yield _entry(source, row, fault)
+def _count_flags(batch: pa.RecordBatch, flags: Sequence[Finding], result: Cleaned) -> None:
+    result.flags.update(records_flagged(flags))
+    for row, column, flag, detail, _ in flags:
+        if len(result.flagged[flag]) < MAX_TOLD:
+            result.flagged[flag].append(batch.column(RECORD_ID)[row].as_py())
+        if result.examples.wants(flag):
+            result.examples.add(batch.slice(row, 1).to_pylist()[0], column, flag, detail)
 
 
 def _entry(source: AnySource, row: dict[str, object], fault: Fault) -> SetAside:
@@ -208,14 +204,15 @@ def _without(batch: pa.RecordBatch, places: Sequence[int]) -> pa.RecordBatch:
     return batch.filter(pa.array(keep))
 
 
-def _duplicates(
-    source: AnySource,
-    table: Path,
-    duplicates: NDArray[np.int64],
-    first: NDArray[np.int64],
-) -> Iterator[SetAside]:
-    """Word the fault of each record that repeats an earlier one."""
-    firsts = np.unique(first[duplicates])
+def _duplicates(table: Path, first: dict[int, int]) -> Iterator[tuple[dict[str, object], Fault]]:
+    """Word the fault of each record that repeats an earlier one.
+
+    Args:
+        table: The records.
+        first: For the place of each that repeats, that of the first one.
+    """
+    duplicates = np.array(sorted(first), np.int64)
+    firsts = np.unique(np.array(list(first.values()), np.int64))
     name_of: dict[int, str] = {}
     for start, batch in _numbered(table):
         for place in firsts[(firsts >= start) & (firsts < start + batch.num_rows)].tolist():
@@ -223,9 +220,8 @@ def _duplicates(
     for start, batch in _numbered(table):
         within = duplicates[(duplicates >= start) & (duplicates < start + batch.num_rows)]
         for place in within.tolist():
-            row = batch.slice(place - start, 1).to_pylist()[0]
-            detail = f"says the same as record '{name_of[int(first[place])]}'"
-            yield _entry(source, row, Fault("", "duplicate", detail))
+            detail = f"says the same as record '{name_of[first[place]]}'"
+            yield batch.slice(place - start, 1).to_pylist()[0], Fault("", "duplicate", detail)
 
 
 def _dropping(table: Path, places: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:

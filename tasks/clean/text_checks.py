@@ -1,4 +1,4 @@
-"""Find texts that are odd: garbled, standing for "nothing", with commands, secrets or people in them.
+"""Find texts that are odd: garbled, meaning "nothing", with commands, secrets or people in them.
 
 Arrow looks for candidates with one regular expression a batch, which costs little; only those are
 looked at one by one. What is found in a text is named, but never repeated where it may be secret.

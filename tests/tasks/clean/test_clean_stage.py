@@ -95,10 +95,14 @@ def test_labels_and_keys_take_one_form_and_text_keeps_its_spaces(clean):
     assert outcome.report.sources[0].changed == {"text": 1, "label": 4}
 
 
-def test_lookalike_labels_are_reported_and_not_merged(clean):
-    outcome = clean("id,text,label\n1,a,cat\n2,b,Cat\n3,c,dog\n4,d,ｃａｔ\n")
-    assert len({row["label"] for row in outcome.only()}) == 4
-    assert outcome.report.sources[0].lookalike_labels == {"label": (("Cat", "cat", "ｃａｔ"),)}
+def test_spellings_are_merged_and_lookalikes_told(clean):
+    outcome = clean("id,text,label\n1,a,cat\n2,b,Cat\n3,c,dog\n4,d,ｃａｔ\n5,e,cat\n")
+    assert [row["label"] for row in outcome.only()] == ["cat", "cat", "dog", "ｃａｔ", "cat"]
+    source = outcome.report.sources[0]
+    assert source.merged_categories == {"label": {"Cat": "cat"}}
+    assert source.fixed == {"merged": 1}
+    (notice,) = [n for n in source.notices if "lookalike_categories" in n]
+    assert "'cat', 'ｃａｔ' look alike" in notice
 
 
 def test_duplicates_but_for_their_id(clean):

@@ -70,4 +70,4 @@ def sample_weights(samples: pa.Table) -> NDArray[np.float32] | None:
             f"{int(broken.sum()):,} training samples have no positive weight (first: '{name}'); "
             "run `dvc repro --force augment`"
         )
-    return np.nan_to_num(weights, nan=1.0).astype(np.float32)
+    return np.asarray(np.nan_to_num(weights, nan=1.0), dtype=np.float32)

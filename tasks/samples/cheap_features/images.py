@@ -19,7 +19,7 @@ _GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 def small_copies(contents: Iterable[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Return ``(n, SIDE, SIDE, 3)`` small copies of images, and ``(n,)`` whether each was readable."""
+    """Return ``(n, SIDE, SIDE, 3)`` small copies of images, and ``(n,)`` which were readable."""
     copies, readable = [], []
     for content in contents:
         try:
@@ -43,14 +43,12 @@ def image_features(copies: NDArray[np.uint8]) -> NDArray[np.float32]:
     pixels = copies.astype(np.float32) / 255
     n, step = len(pixels), SIDE // 8
     thumbnail = pixels.reshape(n, 8, step, 8, step, 3).mean(axis=(2, 4)).reshape(n, -1)
-    edges = _gradient_histograms(pixels @ _GREY)
+    edges = _gradient_histograms(np.asarray(pixels @ _GREY, dtype=np.float32))
     levels = (copies // 64).astype(np.int64)
     colour = levels[..., 0] * 16 + levels[..., 1] * 4 + levels[..., 2]
     flat = colour.reshape(n, -1) + 64 * np.arange(n)[:, None]
     colours = np.bincount(flat.ravel(), minlength=64 * n).reshape(n, 64) / SIDE**2
-    return np.concatenate(
-        [thumbnail / 4, edges, np.sqrt(colours)], axis=1, dtype=np.float32
-    )
+    return np.concatenate([thumbnail / 4, edges, np.sqrt(colours)], axis=1, dtype=np.float32)
 
 
 def _gradient_histograms(grey: NDArray[np.float32]) -> NDArray[np.float32]:

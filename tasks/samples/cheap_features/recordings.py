@@ -6,6 +6,7 @@ Source:
 """
 
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import soxr
@@ -23,7 +24,7 @@ N_FEATURES = 4 * N_BANDS + N_MOMENTS * N_BANDS // 2 + 2
 
 
 def recording_features(content: bytes) -> NDArray[np.float32]:
-    """Return ``(N_FEATURES,)`` features of a recording's first seconds; NaN where it is unreadable."""
+    """Return ``(N_FEATURES,)`` features of a recording's first seconds; NaN if it is unreadable."""
     try:
         recording = decode_audio(content)
     except Undecodable:
@@ -52,18 +53,17 @@ def log_mel(recording: Recording) -> NDArray[np.float32]:
     frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::HOP]
     spectrum = np.fft.rfft(frames * _window(), N_FFT)
     energy = np.square(np.abs(spectrum)) @ _bands()
-    return np.log10(energy + 1e-6).astype(np.float32)
+    return np.asarray(np.log10(energy + 1e-6), dtype=np.float32)
 
 
 def _coarse(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return ``(N_MOMENTS, N_BANDS // 2)``: the picture's sounding part, in equal stretches of time."""
+    """Return ``(N_MOMENTS, N_BANDS // 2)``: the part that sounds, in equal stretches of time."""
     loud = picture.max(axis=1)
     sounding = np.flatnonzero(loud > loud.max() - 2.5)
     part = picture[sounding[0] : sounding[-1] + 1]
     edges = np.linspace(0, len(part), N_MOMENTS + 1)
     rows = [
-        part[int(a) : max(int(a) + 1, int(np.ceil(b)))].mean(axis=0)
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
+        part[int(a) : max(int(a) + 1, int(np.ceil(b)))].mean(axis=0) for a, b in pairwise(edges)
     ]
     grid = np.stack(rows).reshape(N_MOMENTS, N_BANDS // 2, 2).mean(axis=2)
     return np.asarray(grid - grid.mean(), dtype=np.float32)
@@ -82,4 +82,4 @@ def _bands() -> NDArray[np.float32]:
     hertz = np.fft.rfftfreq(N_FFT, 1 / RATE_HZ)[:, None]
     rising = (hertz - corners[:-2]) / (corners[1:-1] - corners[:-2])
     falling = (corners[2:] - hertz) / (corners[2:] - corners[1:-1])
-    return np.clip(np.minimum(rising, falling), 0, None).astype(np.float32)
+    return np.asarray(np.clip(np.minimum(rising, falling), 0, None), dtype=np.float32)

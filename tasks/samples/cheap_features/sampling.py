@@ -1,6 +1,5 @@
 """Pick some of many values by a hash of each, so that adding values hardly moves the choice."""
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,14 +15,9 @@ def stable_choice(names: Sequence[str], most: int, seed: int = 0) -> NDArray[np.
     """
     if len(names) <= most:
         return np.arange(len(names))
-    key = seed.to_bytes(8, "little", signed=True)
-    hashes = np.fromiter(
-        (
-            int.from_bytes(hashlib.blake2b(n.encode(), digest_size=8, key=key).digest(), "little")
-            for n in names
-        ),
-        dtype=np.uint64,
-        count=len(names),
-    )
-    chosen = np.argpartition(hashes, most - 1)[:most]
+    from pandas.util import hash_array
+
+    key = f"{seed & 0xFFFFFFFFFFFFFFFF:016x}"
+    hashes = hash_array(np.array(names, dtype=object), hash_key=key, categorize=False)
+    chosen = np.argsort(hashes, kind="stable")[:most]
     return np.sort(chosen)

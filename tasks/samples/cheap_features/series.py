@@ -1,4 +1,6 @@
-"""Cheap features of windows of a time series: how each channel is spread, and how fast it changes."""
+"""Cheap features of windows of a time series: how each channel is spread, how fast it changes."""
+
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,9 +9,7 @@ N_SPECTRAL = 8
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-def window_features(
-    windows: NDArray[np.float32], channels: tuple[str, ...]
-) -> NDArray[np.float32]:
+def window_features(windows: NDArray[np.float32], channels: tuple[str, ...]) -> NDArray[np.float32]:
     """Return ``(n, d)`` features of windows ``(n, n_steps, n_channels)``; NaN for one of no values.
 
     Channels that are the axes of one sensor, such as ``acc_x``, ``acc_y`` and ``acc_z``, give one
@@ -66,7 +66,7 @@ def _spectral(centred: NDArray[np.float32]) -> NDArray[np.float64]:
     power = np.square(np.abs(np.fft.rfft(centred, axis=1)))[:, 1:]
     n_lines = power.shape[1]
     edges = np.unique(np.geomspace(1, n_lines + 1, N_SPECTRAL + 1).astype(int) - 1)
-    bands = [power[:, a:b].mean(axis=1) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    bands = [power[:, a:b].mean(axis=1) for a, b in pairwise(edges)]
     if not bands:
         return np.zeros((len(centred), 1, centred.shape[2]))
     return np.log10(np.stack(bands, axis=1) + 1e-6)

@@ -22,7 +22,7 @@ def tabular_features(table: pa.Table, columns: Sequence[TabularColumn]) -> NDArr
 
 
 def _number(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    """Return the number around its median in units of its spread, and a mark where there is none."""
+    """Return the number about its median in units of its spread, and a mark where there is none."""
     values = column.cast(pa.float64()).fill_null(np.nan).to_numpy()
     there = np.isfinite(values)
     if not there.any():

@@ -15,7 +15,7 @@ from tasks.collect.identity import Identities, content_digest, occurrences, reje
 from tasks.collect.media_files import CellMedia
 from tasks.collect.remote_address import redacted
 from tasks.collect.rows import Cell, Fault, Medium, RawRow, digest_of_row
-from tasks.params.collect import AnySource, CellMeaning, WrittenCells, is_remote
+from tasks.params.collect import AnySource, CellMeaning, FolderSource, WrittenCells, is_remote
 from tasks.samples.progress import Advance
 from tasks.samples.quarantine import Quarantine, SetAside
 from tasks.samples.records import (
@@ -143,6 +143,13 @@ def _chunks(rows: Iterator[RawRow], media_at: Sequence[int]) -> Iterator[list[Ra
         yield chunk
 
 
+def meaning_of(source: AnySource) -> CellMeaning | None:
+    """Return what says how the cells of a source are understood."""
+    if isinstance(source, FolderSource):
+        return source.metadata
+    return source if isinstance(source, CellMeaning) else None
+
+
 class Understanding:
     """Knows what the cells of one source mean."""
 
@@ -151,7 +158,7 @@ class Understanding:
         self.schema = records_schema(source)
         self.identities = Identities()
         self._media = media
-        meaning = source if isinstance(source, CellMeaning) else None
+        meaning = meaning_of(source)
         self._no_value = frozenset(source.null_values if isinstance(source, WrittenCells) else ())
         self._columns = list(source.columns)
         self.media_at = [

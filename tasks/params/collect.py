@@ -89,27 +89,69 @@ class TableSource(WrittenCells):
         return self
 
 
+class FolderMetadata(WrittenCells):
+    """A table in a folder that says more of its files."""
+
+    path: str
+    """The table, relative to the folder: ``metadata.csv``, or of another format."""
+
+    columns: Annotated[
+        dict[str, Literal["text", "category", "labels", "number", "time", "key"]],
+        BeforeValidator(expanded_keys),
+    ] = Field(min_length=1)
+    """The columns to take, and what each holds. A column ``label`` takes the place of the folder's
+    name."""
+
+    file_column: str = "file_name"
+    """The column with the path of each file, relative to the table."""
+
+
 class FolderSource(Section):
     """A folder of media files: one record a file.
 
-    Its columns are ``file`` (the medium), ``label`` (the name of the folder a file lies in) and
-    ``stem`` (the file's name without its ending, the key that files of one sample often share).
+    Its columns are ``file`` (the medium), ``label`` (the folder a file lies in), ``top`` (the first
+    folder on the way to it, often train or test), ``stem`` (the file's name without its ending, the
+    key that files of one sample often share), and those of its ``metadata``.
     """
 
     kind: Literal["folder"]
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     path: str
     modality: Literal["image", "audio", "text"]
+    patterns: tuple[str, ...] = ()
+    """Files to take, such as ``*.png``, where a folder holds files of several kinds; all where
+    empty. Files that are like none of these are counted."""
+
+    label_from: Literal["folder", "path"] = "folder"
+    """``folder`` for the last folder alone (``cat``), ``path`` for all of them (``animal/cat``)."""
+
+    metadata: FolderMetadata | None = None
 
     @property
     def columns(self) -> dict[str, ColumnType]:
-        """The columns that a folder always has."""
-        return {"file": self.modality, "label": "category", "stem": "key"}
+        """The columns of a folder, then those of its metadata."""
+        own: dict[str, ColumnType] = {
+            "file": self.modality,
+            "label": "category",
+            "stem": "key",
+            "top": "category",
+        }
+        return {**own, **(self.metadata.columns if self.metadata else {})}
 
     @property
     def id(self) -> str | None:
         """A file is named by its path."""
         return None
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> "FolderSource":
+        taken = {"file", "stem", "top", "record_id", "row", "file.path", "source_file"}
+        if self.metadata and (clash := taken & self.metadata.columns.keys()):
+            raise ValueError(
+                f"metadata column '{min(clash)}' of source '{self.name}' has a name that the "
+                "tables of records use themselves; rename it"
+            )
+        return self
 
 
 class SensorSource(WrittenCells):

@@ -54,6 +54,36 @@ CHECKS: dict[str, tuple[Action, ...]] = {
 """What is looked for, and what can be done about it; all are ``flag`` where nothing is said."""
 
 
+class NearDuplicateParams(Section):
+    """Which values are nearly the same, so that split keeps them together.
+
+    Nothing is dropped: each group of near duplicates gets a name, in
+    ``data/clean/near_duplicates.parquet``.
+    """
+
+    images: Literal["group", "off"] = "group"
+    """``group`` finds images that were resized, compressed, made grey, mirrored, or cropped by up
+    to 5 % a side, across all image columns."""
+
+    texts: Literal["group", "off"] = "group"
+    """``group`` finds texts with nearly the same words, within each text column."""
+
+    audio: Literal["group", "off"] = "group"
+    """``group`` finds recordings of the same sound, across all audio columns."""
+
+    image_distance_bits: int = Field(4, ge=0, le=8)
+    """Bits of the 64 of a perceptual hash in which two images may differ; a look at both in small,
+    with their colours, then decides."""
+
+    symmetries: Literal["none", "flips", "all"] = "flips"
+    """Whether an image is the same when mirrored (``flips``), and when turned by quarters too
+    (``all``)."""
+
+    text_similarity: float = Field(0.8, ge=0.5, le=1.0)
+    """Part of the words and pairs of words of two texts that both have. Texts under three words or
+    20 characters must be the same but for case and spaces."""
+
+
 class CleanParams(Section):
     """Limits a record must keep to, and what is done about records that are merely odd.
 
@@ -68,6 +98,8 @@ class CleanParams(Section):
 
     drop_duplicates: bool = True
     """Set aside all but the first of records that agree in every column but their id."""
+
+    near_duplicates: NearDuplicateParams = NearDuplicateParams()
 
     checks: dict[str, Action] = Field(default_factory=dict)
     """What is done about what each check finds, by its name; ``flag`` where nothing is said. The

@@ -57,12 +57,13 @@ class Augmenting:
         self.root = root
         self.media: list[tuple[bytes, str]] = []
         self.windows: list[bytes] = []
+        self.columns = {"y": "category"}
 
     def run(self, samples: pa.Table, seed: int = 7, **augment: Any) -> AugmentReport:
         """Write the samples and augment them."""
         write_table(samples, self.root / "data" / "split" / "samples.parquet")
         write_manifest(self.root / "data" / "split")
-        source = {"kind": "table", "name": "q", "path": "q.csv", "columns": {"y": "category"}}
+        source = {"kind": "table", "name": "q", "path": "q.csv", "columns": self.columns}
         with MediaWriter(self.root / "data" / "collect" / "media") as media:
             for content, suffix in self.media:
                 media.add(content, suffix)

@@ -187,6 +187,7 @@ class Params(Section):
                     f"'{name}' is of type {kind}; a target is a 'category' or a 'number'",
                 )
         yield from self._clean_type_faults()
+        yield from self._negation_faults()
         full = [self._found(column) for column in self.align.inputs]
         if self._found(self.align.target) in full:
             yield "align.target", f"target '{self.align.target}' is listed among the inputs too"
@@ -202,6 +203,17 @@ class Params(Section):
                     f"'{name}' is no input and no modality; known are {listing(sorted(allowed))}."
                     f"{nearest(name, allowed)}",
                 )
+
+    def _negation_faults(self) -> Iterator[tuple[str, str]]:
+        read = {self._found(column) for column in (*self.align.inputs, self.align.target)}
+        for i, column in enumerate(self.augment.joint.flip_horizontal.negate):
+            place = f"augment.joint.flip_horizontal.negate.{i}"
+            faults = list(self._column_fault(place, column))
+            yield from faults
+            if not faults and self._column_types[self.full_name(column)] != "number":
+                yield place, f"'{column}' has no sign; this is for columns of type 'number'"
+            elif not faults and self.full_name(column) not in read:
+                yield place, f"'{column}' is neither an input nor the target"
 
     def _clean_type_faults(self) -> Iterator[tuple[str, str]]:
         declared = {

@@ -128,7 +128,9 @@ def figures(n_trials: int, seed: int) -> dict[str, float]:
     started = time.process_time()
     results = np.asarray([tried(trial) for trial in easy])
     spent = (time.process_time() - started) / n_trials
-    plain = [trial.worst_error(plain_offset(trial), 0.0, 0.0) / trial.period_seconds for trial in easy]
+    plain = [
+        trial.worst_error(plain_offset(trial), 0.0, 0.0) / trial.period_seconds for trial in easy
+    ]
     hard = []
     for i in range(n_trials):
         rng = np.random.default_rng([seed + 1, i])

@@ -6,13 +6,14 @@ from typing import cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tasks.align.matching import NOBODY, Match, Rows
+from tasks.align.matching import NOBODY, Between, Match, Rows
+from tasks.align.sources import Source
 from tasks.errors import DataError, ParamsError, listing
 from tasks.params import Params
-from tasks.params.align import Join
+from tasks.params.align import Join, Segments, WindowJoin
+from tasks.params.collect import SensorSource
 from tasks.samples.schema import (
     SAMPLE_ID,
     TARGET,
@@ -23,15 +24,43 @@ from tasks.samples.schema import (
     TargetKind,
 )
 
-OWN_COLUMNS = ("record_id", "file", "row")
-"""Columns of a records table that are about the record, not in it."""
-
-ASSEMBLED_ROWS = 65_536
 TABULAR = "tabular"
 
-Records = Mapping[str, pa.Table]
-RowsOf = Mapping[str, Rows]
-"""By source: the row that each base record is joined to, or -1."""
+
+@dataclass(frozen=True)
+class Reached:
+    """A source as the base records see it.
+
+    Attributes:
+        source: Its records.
+        rows: ``(n_base,)`` the record each base record is joined to, or -1.
+        between: The two records that numbers are read between, where they are.
+        numbers: The columns that are.
+    """
+
+    source: Source
+    rows: Rows
+    between: Between | None = None
+    numbers: tuple[str, ...] = ()
+
+    def has_value(self, column: str) -> NDArray[np.bool_]:
+        """Return ``(n_base,)`` whether a base record has a value in a column; NaN is none."""
+        there = np.append(self.source.has_value(column), False)  # the last one is for -1
+        if self.between is not None and column in self.numbers:
+            return np.asarray(there[self.between.before] & there[self.between.after])
+        return np.asarray(there[self.rows])
+
+    def records(self, base_rows: Rows) -> pa.Table:
+        """Look up what some base records are joined to, a row of nulls where to none."""
+        found = self.source.records(self.rows[base_rows])
+        if self.between is None:
+            return found
+        between = self.between.at(base_rows)
+        before, after = self.source.records(between.before), self.source.records(between.after)
+        for name in self.numbers:
+            values = between.read(before[name], after[name])
+            found = found.set_column(found.schema.get_field_index(name), name, values)
+        return found
 
 
 @dataclass(frozen=True)
@@ -82,13 +111,20 @@ def joins_from_base(base: str, joins: tuple[Join, ...]) -> list[Join]:
 
 
 def carry_to_base(
-    base: str, n_base: int, joins: list[Join], matches: list[Match]
-) -> dict[str, Rows]:
-    """Follow each join back to the base: which row of each source a base record is joined to."""
-    rows = {base: np.arange(n_base, dtype=np.int64)}
-    for join, match in zip(joins, matches, strict=True):
-        rows[join.right] = rows_through(rows[join.left or base], match.partner)
-    return rows
+    base: Source,
+    joins: list[Join],
+    rights: list[Source],
+    matches: list[Match],
+    numbers: Mapping[str, tuple[str, ...]],
+) -> dict[str, Reached]:
+    """Follow each join back to the base: which record of each source a base record is joined to."""
+    reached = {base.name: Reached(base, np.arange(base.n_records, dtype=np.int64))}
+    for join, right, match in zip(joins, rights, matches, strict=True):
+        left = reached[join.left or base.name].rows
+        between = None if match.between is None else match.between.through(left)
+        rows = rows_through(left, match.partner)
+        reached[right.name] = Reached(right, rows, between, numbers.get(right.name, ()))
+    return reached
 
 
 def rows_through(rows: Rows, partner: Rows) -> Rows:
@@ -103,13 +139,38 @@ def sample_schema(params: Params) -> SampleSchema:
     columns = [params.full_name(column) for column in params.align.inputs]
     target = params.full_name(params.align.target)
     return SampleSchema(
-        inputs=input_specs(columns, params.column_types),
+        inputs=input_specs(columns, params.column_types, window_specs(params)),
         target_column=target,
         target_kind=cast(TargetKind, params.column_types[target]),
     )
 
 
-def input_specs(columns: list[str], types: Mapping[str, str]) -> tuple[InputSpec, ...]:
+def window_specs(params: Params) -> dict[str, InputSpec]:
+    """Say what the windows of each sensor source that gives some look like, by their column."""
+    align = params.align
+    cut: dict[str, Segments | WindowJoin] = {
+        join.right: join for join in align.joins if isinstance(join, WindowJoin)
+    }
+    if align.segments is not None:
+        cut[align.base] = align.segments
+    found = {}
+    for name, settings in cut.items():
+        source = params.collect.source(name)
+        if isinstance(source, SensorSource):
+            found[f"{name}.window"] = InputSpec(
+                name=name,
+                modality="timeseries",
+                column=f"{name}.window",
+                channels=source.channels,
+                rate_hz=settings.rate_hz,
+                n_steps=settings.n_steps,
+            )
+    return found
+
+
+def input_specs(
+    columns: list[str], types: Mapping[str, str], windows: Mapping[str, InputSpec] | None = None
+) -> tuple[InputSpec, ...]:
     """Make one input of each text, image and audio column, and one of all numbers and categories.
 
     >>> types = {"a.age": "number", "a.x": "text", "b.x": "image"}
@@ -117,18 +178,21 @@ def input_specs(columns: list[str], types: Mapping[str, str]) -> tuple[InputSpec
     >>> [(spec.name, spec.modality) for spec in specs]
     [('tabular', 'tabular'), ('a.x', 'text'), ('b.x', 'image')]
     """
+    windows = windows or {}
     modality_of: dict[str, Modality] = {"text": "text", "image": "image", "audio": "audio"}
     short = [c.split(".", 1)[1] for c in columns if types[c] in modality_of]
     taken = {name for name in short if short.count(name) > 1} | {TABULAR}
     specs: list[InputSpec] = []
     for column in columns:
         kind = types[column]
-        if kind in modality_of:
+        if column in windows:
+            specs.append(windows[column])
+        elif kind in modality_of:
             name = column.split(".", 1)[1]
             name = column if name in taken else name
             specs.append(InputSpec(name=name, modality=modality_of[kind], column=column))
         elif not any(spec.name == TABULAR for spec in specs):
-            own = [c for c in columns if types[c] not in modality_of]
+            own = [c for c in columns if types[c] not in modality_of and c not in windows]
             specs.append(InputSpec(name=TABULAR, modality="tabular", columns=_tabular(own, types)))
     return tuple(specs)
 
@@ -146,73 +210,72 @@ def input_columns(spec: InputSpec) -> tuple[str, ...]:
 
 
 def judge(
-    schema: SampleSchema, records: Records, rows: RowsOf, drop_missing_inputs: bool
+    schema: SampleSchema,
+    reached: Mapping[str, Reached],
+    required: tuple[str, ...],
+    base_faults: tuple[tuple[str, NDArray[np.bool_]], ...] = (),
 ) -> Verdicts:
-    """Decide of each base record whether it is a sample, and if not, why."""
+    """Decide of each base record whether it is a sample, and if not, why.
+
+    Args:
+        schema: The inputs and the target.
+        reached: Every source as the base records see it.
+        required: Names of inputs without which a record is no sample.
+        base_faults: Further reasons against base records: a code, and ``(n_base,)`` whom it hits.
+    """
+
+    def present_in(name: str) -> NDArray[np.bool_]:
+        source, column = name.split(".", 1)
+        return reached[source].has_value(column)
+
     present = np.column_stack(
         [
-            np.logical_or.reduce([has_value(c, records, rows) for c in input_columns(spec)])
+            np.logical_or.reduce([present_in(name) for name in input_columns(spec)])
             for spec in schema.inputs
         ]
     )
-    codes = ("", "null_target", "no_inputs", "missing_input")
+    codes = ("", "missing_input", "no_inputs", *(code for code, _ in base_faults), "null_target")
     reasons = np.zeros(len(present), dtype=np.int8)
-    if drop_missing_inputs:
-        reasons[~present.all(axis=1)] = codes.index("missing_input")
+    needed = [i for i, spec in enumerate(schema.inputs) if spec.name in required]
+    reasons[~present[:, needed].all(axis=1)] = codes.index("missing_input")
     reasons[~present.any(axis=1)] = codes.index("no_inputs")
-    reasons[~has_value(schema.target_column, records, rows)] = codes.index("null_target")
+    for code, hit in base_faults:
+        reasons[hit] = codes.index(code)
+    reasons[~present_in(schema.target_column)] = codes.index("null_target")
     return Verdicts(reasons, codes, present)
 
 
-def has_value(column: str, records: Records, rows: RowsOf) -> NDArray[np.bool_]:
-    """Return ``(n_base,)`` whether a base record has a value in a column, its own or a joined one.
-
-    A number that is not finite is no value.
-    """
-    source, name = column.split(".", 1)
-    values = records[source][name]
-    valid = values.is_valid()
-    if pa.types.is_floating(values.type):
-        valid = pc.and_(valid, pc.is_finite(values).fill_null(False))
-    there = np.append(valid.to_numpy(), False)  # the last one is for -1
-    return np.asarray(there[rows[source]])
-
-
-def samples_schema(schema: SampleSchema, records: Records, rows: RowsOf) -> pa.Schema:
+def samples_schema(schema: SampleSchema, reached: Mapping[str, Reached]) -> pa.Schema:
     """Return the Arrow schema of the samples table, the sample schema in its metadata."""
     kind = pa.float64() if schema.target_kind == "number" else pa.string()
     fields = [pa.field(SAMPLE_ID, pa.string()), pa.field(TARGET, kind)]
-    for source in rows:
-        fields += [
-            pa.field(f"{source}.{field.name}", field.type)
-            for field in records[source].schema
-            if field.name not in OWN_COLUMNS
-        ]
+    for name, one in reached.items():
+        own = [one.source.schema.field(column) for column in one.source.own_columns]
+        fields += [pa.field(f"{name}.{field.name}", field.type) for field in own]
     return schema.attach(pa.schema(fields).empty_table()).schema
 
 
 def assemble(
-    schema: SampleSchema, records: Records, rows: RowsOf, base: str, kept: Rows
+    schema: SampleSchema, reached: Mapping[str, Reached], base: str, kept: NDArray[np.bool_]
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the samples of the base records ``kept``, a batch at a time.
+    """Yield the samples, a batch of base records at a time.
 
     A record that many samples share is copied into each, so whole tables are never in memory.
     """
-    arrow = samples_schema(schema, records, rows)
+    arrow = samples_schema(schema, reached)
     source, name = schema.target_column.split(".", 1)
-    for start in range(0, len(kept), ASSEMBLED_ROWS):
-        part = kept[start : start + ASSEMBLED_ROWS]
-        target = _looked_up(records[source].select([name]), rows[source][part])[name]
-        columns = [records[base]["record_id"].take(part), target.cast(arrow.field(TARGET).type)]
-        for joined, joined_rows in rows.items():
-            table = records[joined].drop_columns(list(OWN_COLUMNS))
-            columns += _looked_up(table, joined_rows[part]).columns
+    start = 0
+    for batch in reached[base].source.batches():
+        at = start + np.flatnonzero(kept[start : start + batch.num_rows])
+        own = pa.Table.from_batches([batch]).take(at - start)
+        start += batch.num_rows
+        parts = {
+            joined: own if joined == base else one.records(at) for joined, one in reached.items()
+        }
+        columns = [own["record_id"], parts[source][name].cast(arrow.field(TARGET).type)]
+        for joined, one in reached.items():
+            columns += parts[joined].select(list(one.source.own_columns)).columns
         yield from pa.table(columns, schema=arrow).combine_chunks().to_batches()
-
-
-def _looked_up(table: pa.Table, rows: Rows) -> pa.Table:
-    """Take rows of a table, a row of nulls for each -1."""
-    return table.take(pa.array(rows, mask=rows == NOBODY))
 
 
 def require_inputs_somewhere(schema: SampleSchema, verdicts: Verdicts) -> None:
@@ -239,7 +302,7 @@ def require_inputs_somewhere(schema: SampleSchema, verdicts: Verdicts) -> None:
         )
 
 
-def require_all_inputs(schema: SampleSchema, verdicts: Verdicts, ids: pa.ChunkedArray) -> None:
+def require_all_inputs(schema: SampleSchema, verdicts: Verdicts, base: Source) -> None:
     """Fail where a sample lacks an input, for ``missing_inputs: fail``.
 
     Raises:
@@ -248,7 +311,7 @@ def require_all_inputs(schema: SampleSchema, verdicts: Verdicts, ids: pa.Chunked
     lacking = verdicts.is_sample & ~verdicts.present.all(axis=1)
     if not lacking.any():
         return
-    first = ids.take(np.flatnonzero(lacking)[:5]).to_pylist()
+    first = base.column("record_id").take(np.flatnonzero(lacking)[:5]).to_pylist()
     n_missing = (~verdicts.present[verdicts.is_sample]).sum(axis=0)
     told = ", ".join(f"{s.name}: {n:,}" for s, n in zip(schema.inputs, n_missing, strict=True) if n)
     raise DataError(

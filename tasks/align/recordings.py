@@ -1,4 +1,4 @@
-"""Readings of a sensor, one recording at a time: sorted, each time once, and never all in memory."""
+"""Readings of a sensor, one recording at a time: sorted, each time once, never all in memory."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass

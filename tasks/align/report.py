@@ -208,7 +208,8 @@ class PairReport(Contract):
             applied = "applied" if self.time.clock_offset_applied else "NOT applied"
             words += (
                 f"; clock offset {self.time.clock_offset_seconds:+.3f} s, "
-                f"drift {self.time.clock_drift_ppm or 0.0:+.1f} ppm (score {self.time.clock_score:.1f}, {applied})"
+                f"drift {self.time.clock_drift_ppm or 0.0:+.1f} ppm "
+                f"(score {self.time.clock_score:.1f}, {applied})"
             )
         return words
 

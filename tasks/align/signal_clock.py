@@ -8,6 +8,7 @@ to a small part of a sample. How far it stands out from all other lags is the sc
 """
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,7 +163,11 @@ def _estimate(
     at_drift, at_lag = np.unravel_index(int(np.argmax(stacks)), stacks.shape)
     score, deviation, centre = peak_score(stacks[at_drift], allowed, int(at_lag), len(drifts))
     lag, drift = refined(
-        c, since, float(at_lag), float(drifts[at_drift]), drifts[1] - drifts[0] if len(drifts) > 1 else 0.0
+        c,
+        since,
+        float(at_lag),
+        float(drifts[at_drift]),
+        drifts[1] - drifts[0] if len(drifts) > 1 else 0.0,
     )
     near = np.flatnonzero(allowed)
     around = near[np.abs(near - at_lag) <= CURVE_POINTS // 2]
@@ -193,9 +198,11 @@ class GridSignal:
 def grid_step(left: Recording, right: Recording) -> float:
     """Return the seconds between steps: those of the slower sensor, or more for long recordings."""
     longest = max(left.times[-1] - left.times[0], right.times[-1] - right.times[0]) / 1e6
-    return float(max(left.period, right.period, 1.0) / 1e6 + 0.0 if longest <= 0 else max(
-        max(left.period, right.period) / 1e6, longest / MOST_STEPS
-    ))
+    return float(
+        max(left.period, right.period, 1.0) / 1e6 + 0.0
+        if longest <= 0
+        else max(max(left.period, right.period) / 1e6, longest / MOST_STEPS)
+    )
 
 
 def signal_of(recording: Recording, start: int, step: float) -> GridSignal:
@@ -260,7 +267,7 @@ def part_edges(n_steps: int, step: float) -> list[tuple[int, int]]:
     """Part a recording into pieces of some seconds, as even as they can be."""
     n_parts = int(np.clip(n_steps * step / PART_SECONDS, 1, MOST_PARTS))
     edges = np.linspace(0, n_steps, n_parts + 1).round().astype(int)
-    return [(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [(int(a), int(b)) for a, b in pairwise(edges)]
 
 
 def correlated(

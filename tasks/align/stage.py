@@ -1,21 +1,25 @@
-"""Align: join the records of all sources, by key and by time, into one row per sample.
+"""Align: join the records of all sources, by key, by time and by windows, into one row per sample.
 
 Reads   data/clean/records/<source>.parquet   kept records
 Writes  data/align/samples.parquet            one row per sample: target and every joined column
         data/align/windows/                   windows of sensor sources, by content digest
         data/align/unmatched.parquet          records that found no partner, with the reason
+        data/align/fuzzy_matches.parquet      records joined by a key that is only alike
         data/align/quarantine.parquet         base records that gave no sample, with the reason
+        reports/align.html                    the joins as a page
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from tasks.align.assemble import (
-    Records,
-    RowsOf,
+    Reached,
     Verdicts,
     assemble,
     carry_to_base,
@@ -28,20 +32,24 @@ from tasks.align.assemble import (
     samples_schema,
 )
 from tasks.align.balance import target_balance
-from tasks.align.clock import ClockOffset, estimate_clock_offset
-from tasks.align.findings import describe_pair, describe_times, notices
-from tasks.align.keys import KeyColumn, match_by_key
-from tasks.align.matching import NOBODY, Match, Outcome, source_order
-from tasks.align.report import AlignReport, InputReport, PairReport
-from tasks.align.timestamps import NO_TIME, match_by_time, microseconds
-from tasks.errors import DataError, ParamsError, listing
+from tasks.align.findings import notices
+from tasks.align.joining import FUZZY_SCHEMA, Joined, Joiner, sensors_of
+from tasks.align.matching import NOBODY, Outcome
+from tasks.align.page import align_page
+from tasks.align.recordings import SensorRecords
+from tasks.align.report import AlignReport, InputReport, SegmentsReport
+from tasks.align.segments import FAULTS, Segmenter
+from tasks.align.sources import Source
+from tasks.align.window_store import WindowStore
+from tasks.errors import DataError, listing
 from tasks.params import Params
-from tasks.params.align import Join, KeyJoin, TimeJoin
-from tasks.samples.folders import StageFolders
+from tasks.params.align import Join
+from tasks.samples.folders import StageFolders, write_text
 from tasks.samples.media import MediaWriter
 from tasks.samples.quarantine import SetAside, require_few, write_quarantine
-from tasks.samples.schema import SampleSchema
-from tasks.samples.tables import read_table, write_batches, write_table
+from tasks.samples.records import FILE, ROW, origin_column
+from tasks.samples.schema import InputSpec, SampleSchema
+from tasks.samples.tables import write_batches, write_table
 
 READS = ("clean",)
 
@@ -60,196 +68,211 @@ def run(params: Params, folders: StageFolders) -> AlignReport:
     """Join the sources; every base record becomes a sample or is set aside with its reason."""
     align, schema = params.align, sample_schema(params)
     joins = joins_from_base(align.base, align.joins)
-    records = {
-        source: read_table(folders.of("clean") / "records" / f"{source}.parquet")
-        for source in (align.base, *(join.right for join in joins))
-    }
-    base = records[align.base]
-    require_distinct_ids(base, align.base)
+    records = folders.of("clean") / "records"
+    with (
+        TemporaryDirectory(prefix=".scratch-", dir=folders.output) as scratch,
+        MediaWriter(folders.output / "windows") as windows,
+    ):
+        store, sensors = WindowStore(windows), sensors_of(params, records)
+        sources = open_sources(params, records, Path(scratch))
+        base = open_base(params, schema, sources, sensors, store, Path(scratch))
+        base.source.require_distinct_ids()
 
-    joined = [match_sources(params, join, records) for join in joins]
-    matches, pairs = [match for match, _ in joined], tuple(pair for _, pair in joined)
-    rows = carry_to_base(align.base, base.num_rows, joins, matches)
-
-    verdicts = judge(schema, records, rows, drop_missing_inputs=align.missing_inputs == "drop")
-    if align.missing_inputs == "fail":
-        require_all_inputs(schema, verdicts, base["record_id"])
-    aside = list(set_aside(schema, verdicts, base, align.base))
-    require_few(
-        len(aside),
-        base.num_rows,
-        params.project.max_bad_fraction,
-        f"align: records of '{align.base}'",
-        verdicts.counts(),
-    )
-    require_inputs_somewhere(schema, verdicts)
-
-    with MediaWriter(folders.output / "windows"):
-        pass
-    kept = np.flatnonzero(verdicts.is_sample)
-    n_written = write_batches(
-        assemble(schema, records, rows, align.base, kept),
-        samples_schema(schema, records, rows),
-        folders.output / "samples.parquet",
-    )
-    require_all_accounted_for(base.num_rows, n_written, len(aside))
-    write_quarantine(aside, folders.output)
-    write_table(
-        unmatched_table(align.base, joins, matches, records), folders.output / "unmatched.parquet"
-    )
-    return describe(params, schema, records, rows, verdicts, pairs)
-
-
-def match_sources(params: Params, join: Join, records: Records) -> tuple[Match, PairReport]:
-    """Match the records of a join's two sources and say what came of it."""
-    left, right = join.left or params.align.base, join.right
-    left_on = column_of(params, join.left_on, left)
-    right_on = column_of(params, join.right_on or join.left_on, right)
-    if isinstance(join, KeyJoin):
-        require_same_type(
-            left, left_on, records[left][left_on], right, right_on, records[right][right_on]
+        joiner = Joiner(params, {**sources, align.base: base.source}, sensors, store, Path(scratch))
+        joined = [joiner.join(join) for join in joins]
+        reached = carry_to_base(
+            base.source,
+            joins,
+            [one.right for one in joined],
+            [one.match for one in joined],
+            number_columns(params),
         )
-        match = match_by_key(
-            _key_column(records[left], left, left_on),
-            _key_column(records[right], right, right_on),
-            join.relation,
+
+        verdicts = judge(schema, reached, required_inputs(params, schema), base.faults)
+        if align.missing_inputs == "fail":
+            require_all_inputs(schema, verdicts, base.source)
+        aside = list(set_aside(schema, verdicts, base.source))
+        require_few(
+            len(aside),
+            base.source.n_records,
+            params.project.max_bad_fraction,
+            f"align: records of '{align.base}'",
+            verdicts.counts(),
         )
-        return match, describe_pair(join, left, left_on, right_on, match)
-    left_times = microseconds(records[left][left_on])
-    right_times = microseconds(records[right][right_on])
-    clock = estimated_clock(join, left_times, right_times)
-    applied = clock is not None and clock.score >= join.min_clock_score
-    corrected = right_times
-    if clock is not None and applied:
-        offset = round(clock.offset_seconds * 1e6)
-        corrected = np.where(right_times == NO_TIME, NO_TIME, right_times - offset)
-    match = match_by_time(
-        left_times,
-        corrected,
-        round(join.tolerance_seconds * 1e6),
-        join.direction,
-        join.one_to_one,
-        source_order(records[left]),
-        source_order(records[right]),
-    )
-    found = describe_times(join, left_times, right_times, corrected, match, clock, applied)
-    return match, describe_pair(join, left, left_on, right_on, match, found)
+        require_inputs_somewhere(schema, verdicts)
+
+        n_written = write_batches(
+            assemble(schema, reached, align.base, verdicts.is_sample),
+            samples_schema(schema, reached),
+            folders.output / "samples.parquet",
+        )
+        require_all_accounted_for(base.source.n_records, n_written, len(aside))
+        write_quarantine(aside, folders.output)
+        write_batches(
+            unmatched(base.source, joins, joined, joiner.sources),
+            UNMATCHED_SCHEMA,
+            folders.output / "unmatched.parquet",
+        )
+        write_table(
+            pa.concat_tables([FUZZY_SCHEMA.empty_table(), *(one.fuzzy for one in joined)]),
+            folders.output / "fuzzy_matches.parquet",
+        )
+        report = describe(params, schema, reached, verdicts, joined, base)
+    clocks = {one.pair.right: one.clocks for one in joined}
+    write_text(folders.reports / "align.html", align_page(params.project.name, report, clocks))
+    return report
 
 
-def column_of(params: Params, column: str, source: str) -> str:
-    """Return the short name of a join's column, which may have been named in full.
+@dataclass(frozen=True)
+class Base:
+    """The records that become samples.
 
-    Raises:
-        ParamsError: The full name is that of another source.
+    Attributes:
+        source: The records.
+        faults: What cutting segments has against some: a reason, and ``(n_base,)`` whom it hits.
+        segments: How recordings were cut, where they were.
     """
-    owner, short = params.full_name(column, source).split(".", 1)
-    if owner != source:
-        raise ParamsError(
-            [f"align.joins: '{column}' is not a column of '{source}'; name one that is"]
-        )
-    return short
+
+    source: Source
+    faults: tuple[tuple[str, NDArray[np.bool_]], ...] = ()
+    segments: SegmentsReport | None = None
 
 
-def _key_column(records: pa.Table, source: str, column: str) -> KeyColumn:
-    return KeyColumn(
-        f"{source}.{column}",
-        records[column],
-        records.select(["file", "row"]),
-        source_order(records),
+def open_sources(params: Params, records: Path, scratch: Path) -> dict[str, Source]:
+    """Open the records of the base and of every source that is joined."""
+    names = (params.align.base, *(join.right for join in params.align.joins))
+    found = {}
+    for name in names:
+        source = params.collect.source(name)
+        origin = origin_column(FILE, source), origin_column(ROW, source)
+        found[name] = Source(name, records / f"{name}.parquet", origin, scratch)
+    return found
+
+
+def open_base(
+    params: Params,
+    schema: SampleSchema,
+    sources: Mapping[str, Source],
+    sensors: Mapping[str, SensorRecords],
+    store: WindowStore,
+    scratch: Path,
+) -> Base:
+    """Return the base records, cut from recordings where the settings ask for segments."""
+    align = params.align
+    if align.segments is None:
+        return Base(sources[align.base])
+    sensor = sensors[align.base]
+    is_input = any(f"{align.base}.window" in input_columns(spec) for spec in schema.inputs)
+    segmenter = Segmenter(
+        sensor,
+        align.segments,
+        store if is_input else None,
+        sensor.label,
+        "number" if sensor.label in sensor.channels else "category",
     )
+    path = scratch / "segments.parquet"
+    write_batches(segmenter.batches(), segmenter.schema, path)
+    reasons = segmenter.reasons
+    faults = tuple((code, reasons == i) for i, code in enumerate(FAULTS) if code)
+    return Base(Source(align.base, path, (FILE, ROW), scratch), faults, segmenter.report())
 
 
-def estimated_clock(
-    join: TimeJoin, left: NDArray[np.int64], right: NDArray[np.int64]
-) -> ClockOffset | None:
-    """Estimate the clock offset of a join's sources, where that is asked for."""
-    if not join.estimate_clock_offset:
-        return None
-    left, right = left[left != NO_TIME], right[right != NO_TIME]
-    start = int(left[0]) if len(left) else 0  # small numbers keep their digits as floats
-    return estimate_clock_offset(
-        (left - start) / 1e6, (right - start) / 1e6, join.max_clock_offset_seconds
-    )
+def number_columns(params: Params) -> dict[str, tuple[str, ...]]:
+    """Return the columns of each source that are numbers."""
+    found: dict[str, tuple[str, ...]] = {}
+    for source in params.collect.sources:
+        found[source.name] = tuple(c for c, kind in source.columns.items() if kind == "number")
+    return found
 
 
-def set_aside(
-    schema: SampleSchema, verdicts: Verdicts, base: pa.Table, source: str
-) -> Iterator[SetAside]:
+def required_inputs(params: Params, schema: SampleSchema) -> tuple[str, ...]:
+    """Return the names of the inputs that a sample must have."""
+    if params.align.missing_inputs == "drop":
+        return tuple(spec.name for spec in schema.inputs)
+    needed = {params.full_name(column) for column in params.align.required_inputs}
+    return tuple(spec.name for spec in schema.inputs if needed & set(input_columns(spec)))
+
+
+def set_aside(schema: SampleSchema, verdicts: Verdicts, base: Source) -> Iterator[SetAside]:
     """Yield the base records that are no sample, each with its reason."""
-    at = np.flatnonzero(~verdicts.is_sample)
-    own = base.select(["record_id", "file", "row"]).take(at).to_pylist()
-    for row, record in zip(at, own, strict=True):
-        code = verdicts.codes[verdicts.reasons[row]]
-        lacking = [
-            spec
-            for spec, there in zip(schema.inputs, verdicts.present[row], strict=True)
-            if not there
+    start = 0
+    for batch in base.batches(["record_id", *base.origin]):
+        rows = start + np.flatnonzero(verdicts.reasons[start : start + batch.num_rows])
+        own = batch.take(pa.array(rows - start)).to_pylist()
+        start += batch.num_rows
+        for row, record in zip(rows, own, strict=True):
+            code = verdicts.codes[verdicts.reasons[row]]
+            lacking = [
+                spec
+                for spec, there in zip(schema.inputs, verdicts.present[row], strict=True)
+                if not there
+            ]
+            yield SetAside(
+                record["record_id"],
+                base.name,
+                record[base.origin[0]],
+                record[base.origin[1]],
+                column_at_fault(code, schema, lacking, base),
+                code,
+                detail_of(code, schema, lacking),
+                "",
+            )
+
+
+def column_at_fault(code: str, schema: SampleSchema, lacking: list[InputSpec], base: Source) -> str:
+    """Name the columns that a record is set aside for."""
+    if code in ("null_target", "low_agreement"):
+        return schema.target_column
+    if code == "low_coverage":
+        return f"{base.name}.window"
+    if code == "missing_input":
+        return ", ".join(column for spec in lacking for column in input_columns(spec))
+    return ""
+
+
+def detail_of(code: str, schema: SampleSchema, lacking: list[InputSpec]) -> str:
+    """Say in words why a record is set aside."""
+    return {
+        "null_target": f"'{schema.target_column}' has no value to learn",
+        "no_inputs": "none of its inputs is there",
+        "missing_input": f"lacks {listing(spec.name for spec in lacking)}",
+        "low_coverage": "too few of its steps have readings near enough "
+        "(align.segments.min_coverage, tolerance_seconds)",
+        "low_agreement": "too few of its readings have the same label "
+        "(align.segments.min_agreement)",
+    }[code]
+
+
+def unmatched(
+    base: Source, joins: list[Join], joined: list[Joined], sources: Mapping[str, Source]
+) -> Iterator[pa.RecordBatch]:
+    """List the records of either side of each join that have no partner in it.
+
+    Readings that lie in no window are only counted: they are many, and none was to be a sample.
+    """
+    for join, one in zip(joins, joined, strict=True):
+        left = join.left or base.name
+        yield from _without_partner(sources[left], one.match.left, "left", join.right)
+        if join.on != "window":
+            yield from _without_partner(sources[join.right], one.match.right, "right", left)
+
+
+def _without_partner(
+    source: Source, outcome: NDArray[np.int8], side: str, partner: str
+) -> Iterator[pa.RecordBatch]:
+    codes, start = pa.array([each.reason for each in Outcome]), 0
+    for batch in source.batches(["record_id"]):
+        own = outcome[start : start + batch.num_rows]
+        at = np.flatnonzero(own != Outcome.MATCHED)
+        start += batch.num_rows
+        columns = [
+            batch.column(0).take(pa.array(at)),
+            pa.repeat(source.name, len(at)),
+            pa.repeat(side, len(at)),
+            pa.repeat(partner, len(at)),
+            codes.take(pa.array(own[at])),
         ]
-        column = schema.target_column if code == "null_target" else ""
-        if code == "missing_input":
-            column = ", ".join(c for spec in lacking for c in input_columns(spec))
-        details = {
-            "null_target": f"'{schema.target_column}' has no value to learn",
-            "no_inputs": "none of its inputs is there",
-            "missing_input": f"lacks {listing(spec.name for spec in lacking)}",
-        }
-        yield SetAside(
-            record["record_id"], source, record["file"], record["row"], column, code,
-            details[code], "",
-        )  # fmt: skip
-
-
-def unmatched_table(
-    base: str, joins: list[Join], matches: list[Match], records: Records
-) -> pa.Table:
-    """List the records of either side of each join that have no partner in it."""
-    parts = [UNMATCHED_SCHEMA.empty_table()]
-    for join, match in zip(joins, matches, strict=True):
-        left, right = join.left or base, join.right
-        for side, source, partner, outcome in (
-            ("left", left, right, match.left),
-            ("right", right, left, match.right),
-        ):
-            at = np.flatnonzero(outcome != Outcome.MATCHED)
-            reasons = pa.array([each.reason for each in Outcome]).take(pa.array(outcome[at]))
-            columns = [
-                records[source]["record_id"].take(at),
-                pa.repeat(source, len(at)),
-                pa.repeat(side, len(at)),
-                pa.repeat(partner, len(at)),
-                reasons,
-            ]
-            parts.append(pa.table(columns, schema=UNMATCHED_SCHEMA))
-    return pa.concat_tables(parts)
-
-
-def require_distinct_ids(base: pa.Table, source: str) -> None:
-    """Fail where two base records have one name, since samples are named by them."""
-    n_distinct = len(base["record_id"].unique())
-    if n_distinct < base.num_rows:
-        raise DataError(
-            f"{source}: expected a record_id of its own for each of {base.num_rows:,} records, "
-            f"found {n_distinct:,} distinct ones; run `dvc repro --force collect`"
-        )
-
-
-def require_same_type(
-    left: str,
-    left_on: str,
-    left_values: pa.ChunkedArray,
-    right: str,
-    right_on: str,
-    right_values: pa.ChunkedArray,
-) -> None:
-    """Fail where the two sides of a key join hold values that can never be equal."""
-    if left_values.type != right_values.type:
-        raise ParamsError(
-            [
-                f"align.joins: {left}.{left_on} ({left_values.type}) and {right}.{right_on} "
-                f"({right_values.type}) are of different types; declare both as 'key' in "
-                "collect.sources"
-            ]
-        )
+        yield pa.record_batch(columns, schema=UNMATCHED_SCHEMA)
 
 
 def require_all_accounted_for(n_base: int, n_samples: int, n_aside: int) -> None:
@@ -264,22 +287,24 @@ def require_all_accounted_for(n_base: int, n_samples: int, n_aside: int) -> None
 def describe(
     params: Params,
     schema: SampleSchema,
-    records: Records,
-    rows: RowsOf,
+    reached: Mapping[str, Reached],
     verdicts: Verdicts,
-    pairs: tuple[PairReport, ...],
+    joined: list[Joined],
+    base: Base,
 ) -> AlignReport:
     """Gather what was found into the report."""
     source, name = schema.target_column.split(".", 1)
-    target = records[source][name]
-    kept = rows[source][verdicts.is_sample]
+    target = reached[source].source.column(name)
+    kept = reached[source].rows[verdicts.is_sample]
     n_present = verdicts.present[verdicts.is_sample].sum(axis=0)
     by_reason = verdicts.counts()
+    pairs = tuple(one.pair for one in joined)
     return AlignReport(
         n_base=len(verdicts.reasons),
         n_samples=len(kept),
         n_quarantined=sum(by_reason.values()),
         quarantine_reasons=by_reason,
+        segments=base.segments,
         pairs=pairs,
         inputs=tuple(
             InputReport(
@@ -293,5 +318,5 @@ def describe(
         target=schema.target_column,
         target_before=target_balance(target),
         target_after=target_balance(target.take(kept[kept != NOBODY])),
-        notices=tuple(notices(params, pairs)),
+        notices=tuple(notices(params, pairs, base.segments)),
     )

@@ -116,7 +116,11 @@ def join_windows(
                     resample(moved, starts, grid), join.min_coverage
                 )
                 coverage.append(own_coverage)
-                n_steps, n_own_over_gap, n_held = n_steps + n, n_own_over_gap + n_gap, n_held + n_kept
+                n_steps, n_own_over_gap, n_held = (
+                    n_steps + n,
+                    n_own_over_gap + n_gap,
+                    n_held + n_kept,
+                )
                 has = np.asarray([digest is not None for digest in digests], dtype=bool)
                 partner[group.rows] = [
                     NOBODY if digest is None else row_of.setdefault(digest, len(row_of))

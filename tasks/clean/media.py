@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from tasks.clean.audio_checks import AudioFacts, audio_facts, audio_flags
 from tasks.clean.image_checks import (
+    GREY_SIDE_PIXELS,
     ImageFacts,
     file_flags,
     image_facts,
@@ -17,11 +20,15 @@ from tasks.clean.image_checks import (
     small_grey,
 )
 from tasks.clean.media_summary import MediaCounts
+from tasks.clean.near_duplicates.audio import AUDIO_SKETCH, audio_sketch
+from tasks.clean.near_duplicates.images import IMAGE_SKETCH, image_sketch
+from tasks.clean.near_duplicates.sketches import SketchBook
 from tasks.params.clean import CleanParams
 from tasks.samples.decoding import (
     Undecodable,
     decode_audio,
     decode_image,
+    decode_opened,
     open_image,
 )
 from tasks.samples.media import MediaStore
@@ -29,6 +36,7 @@ from tasks.samples.media import MediaStore
 MediaKind = Literal["image", "audio"]
 
 N_THREADS = 2
+NEARLY_ALIKE = 2
 
 
 class Verdict(NamedTuple):
@@ -45,19 +53,40 @@ class Verdict(NamedTuple):
     flags: tuple[tuple[str, str], ...]
 
 
-Judged = tuple[Verdict, ImageFacts | AudioFacts | None]
-"""A verdict, and what was seen of a medium that can be used."""
+class Judged(NamedTuple):
+    """A verdict, and what was seen of a medium that can be used.
+
+    Attributes:
+        verdict: Whether it can be used, and what is odd about it.
+        seen: What its file says.
+        sketch: Its small picture, by which near duplicates are found.
+    """
+
+    verdict: Verdict
+    seen: ImageFacts | AudioFacts | None = None
+    sketch: NDArray[np.void] | None = None
+
 
 FINE = Verdict("", "", ())
 
 
 class MediaVerdicts:
-    """The verdicts on all media that were asked about so far."""
+    """The verdicts on all media that were asked about so far, and their small pictures.
 
-    def __init__(self, store: MediaStore, limits: CleanParams) -> None:
+    Args:
+        store: Where the media are.
+        limits: What they are held against.
+        folder: Where the small pictures lie until this is left.
+    """
+
+    def __init__(self, store: MediaStore, limits: CleanParams, folder: Path) -> None:
         self._store, self._limits = store, limits
         self._verdicts: dict[tuple[MediaKind, str], Verdict] = {}
         self.counts = MediaCounts()
+        self.sketches: dict[MediaKind, SketchBook] = {
+            "image": SketchBook(folder, IMAGE_SKETCH),
+            "audio": SketchBook(folder, AUDIO_SKETCH),
+        }
         self._pool = ThreadPoolExecutor(N_THREADS)
 
     def __enter__(self) -> "MediaVerdicts":
@@ -67,6 +96,8 @@ class MediaVerdicts:
         self, _kind: type[BaseException] | None, _value: object, _trace: TracebackType | None
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
+        for book in self.sketches.values():
+            book.close()
 
     def __len__(self) -> int:
         return len(self._verdicts)
@@ -80,8 +111,10 @@ class MediaVerdicts:
             if digest is not None and (kind, digest) not in self._verdicts
         ]
         judged = self._pool.map(lambda digest: self._judge(digest, kind), unseen)
-        for digest, (verdict, seen) in zip(unseen, judged, strict=True):
+        for digest, (verdict, seen, sketch) in zip(unseen, judged, strict=True):
             self._verdicts[kind, digest] = FINE if verdict == FINE else verdict
+            if sketch is not None:
+                self.sketches[kind].add(digest, sketch)
             if isinstance(seen, ImageFacts):
                 self.counts.add_image(seen)
             elif seen is not None:
@@ -96,22 +129,38 @@ class MediaVerdicts:
 
 
 def judge_image(content: bytes, limits: CleanParams, suffix: str = "") -> Judged:
-    """Decode an image and hold it against the limits."""
+    """Decode an image, once, and hold it against the limits.
+
+    A large JPEG is decoded to a smaller size. That reads and checks all of its bytes, and is what
+    the checks and the small picture are made from.
+    """
     try:
-        facts = image_facts(open_image(content, limits.max_image_pixels))
-        image = decode_image(content, limits.max_image_pixels)
+        image = open_image(content, limits.max_image_pixels)
+        facts = image_facts(image)
+        if facts.n_frames > 1:
+            image = open_image(content, limits.max_image_pixels)
+        image = decode_opened(image, enough_pixels=GREY_SIDE_PIXELS)
     except Undecodable as fault:
-        return Verdict(fault.reason, fault.detail, ()), None
-    size = f"{image.width} × {image.height} pixels"
-    short, long = sorted(image.size)
+        return Judged(Verdict(fault.reason, fault.detail, ()))
+    size = f"{facts.width} × {facts.height} pixels"
+    short, long = sorted((facts.width, facts.height))
     if short < limits.min_image_side_pixels:
         detail = f"{size}, a side is under {limits.min_image_side_pixels}"
-        return Verdict("too_small", detail, ()), None
+        return Judged(Verdict("too_small", detail, ()))
     if long > short * limits.max_image_aspect:
         detail = f"{size}, one side over {limits.max_image_aspect:g} times the other"
-        return Verdict("extreme_aspect", detail, ()), None
-    seen = pixel_flags(small_grey(image), is_blank_image(image), limits.min_image_sharpness)
-    return Verdict("", "", (*file_flags(content, facts, suffix), *seen)), facts
+        return Judged(Verdict("extreme_aspect", detail, ()))
+    grey = small_grey(image)
+    # All pixels of an image can only be alike where those of its small copy nearly are.
+    blank = np.ptp(grey) <= NEARLY_ALIKE and is_blank_image(
+        decode_image(content, limits.max_image_pixels)
+    )
+    seen = pixel_flags(grey, blank, limits.min_image_sharpness)
+    return Judged(
+        Verdict("", "", (*file_flags(content, facts, suffix), *seen)),
+        facts,
+        image_sketch(image, facts.width * facts.height),
+    )
 
 
 def judge_audio(content: bytes, limits: CleanParams, suffix: str = "") -> Judged:
@@ -119,11 +168,15 @@ def judge_audio(content: bytes, limits: CleanParams, suffix: str = "") -> Judged
     try:
         recording = decode_audio(content, limits.max_audio_seconds)
     except Undecodable as fault:
-        return Verdict(fault.reason, fault.detail, ()), None
+        return Judged(Verdict(fault.reason, fault.detail, ()))
     if recording.seconds < limits.min_audio_seconds:
         detail = f"{recording.seconds:.4g} s, under {limits.min_audio_seconds:g} s"
-        return Verdict("too_short", detail, ()), None
-    return Verdict("", "", tuple(audio_flags(recording, suffix))), audio_facts(recording)
+        return Judged(Verdict("too_short", detail, ()))
+    return Judged(
+        Verdict("", "", tuple(audio_flags(recording, suffix))),
+        audio_facts(recording),
+        audio_sketch(recording),
+    )
 
 
 def is_blank_image(image: Image.Image) -> bool:

@@ -11,6 +11,7 @@ from tasks.clean.columns import (
     moment,
 )
 from tasks.clean.media_summary import MediaSummary, Spread
+from tasks.clean.near_duplicates.report import NearDuplicates
 from tasks.clean.records import Cleaned
 from tasks.clean.rules import Rules, column_findings, counts_after
 from tasks.params.clean import CleanParams
@@ -112,8 +113,9 @@ class CleanedSource(BaseModel):
     examples: tuple[SetAsideExample, ...]
 
     @classmethod
-    def describe(cls, name: str, cleaned: Cleaned, limits: CleanParams) -> "CleanedSource":
+    def describe(cls, cleaned: Cleaned, limits: CleanParams) -> "CleanedSource":
         """Describe what became of a source."""
+        name = cleaned.name
         told = [
             f"'{name}.{found.column}' ({found.check}): {found.detail}"
             for found in column_findings(cleaned.columns, cleaned.rules, limits)
@@ -144,6 +146,7 @@ class CleanReport(StageReport):
     """What became of the records of every source."""
 
     sources: tuple[CleanedSource, ...]
+    near_duplicates: tuple[NearDuplicates, ...]
     media: tuple[MediaSummary, ...]
     media_decoded: int
     """Distinct media that were decoded, each once."""
@@ -151,7 +154,8 @@ class CleanReport(StageReport):
     @property
     def notices(self) -> tuple[str, ...]:
         """What a person should read before training."""
-        return tuple(notice for source in self.sources for notice in source.notices)
+        told = [notice for source in self.sources for notice in source.notices]
+        return (*told, *(notice for found in self.near_duplicates for notice in found.notices()))
 
     def lines(self) -> list[str]:
         """Return a line for each source, one for the media, and the notices."""
@@ -164,5 +168,6 @@ class CleanReport(StageReport):
                 for s in self.sources
             ),
             f"{self.media_decoded:,} distinct media decoded",
+            *(found.line() for found in self.near_duplicates),
             *self.notices,
         ]

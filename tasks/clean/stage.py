@@ -4,18 +4,22 @@ Reads   data/collect/records/<source>.parquet, data/collect/media/
 Writes  data/clean/records/<source>.parquet   the kept records, labels and keys in one form
         data/clean/quarantine.parquet         every other record, with its reason
         data/clean/flags.parquet              kept records that are odd, with what is odd about them
+        data/clean/near_duplicates.parquet    values that are nearly the same, by group
 """
 
 from tasks.clean.findings import WriteFlags, flags_writer
 from tasks.clean.languages import require_languages
 from tasks.clean.media import MediaVerdicts
+from tasks.clean.near_duplicates.report import NearDuplicates
+from tasks.clean.near_duplicates.search import find_near_duplicates
+from tasks.clean.page import clean_page
 from tasks.clean.records import Cleaned, clean_records
 from tasks.clean.report import CleanedSource, CleanReport
 from tasks.clean.rules import Declared
 from tasks.errors import DataError
 from tasks.params import Params
 from tasks.params.collect import AnySource, SensorSource
-from tasks.samples.folders import StageFolders
+from tasks.samples.folders import StageFolders, write_text
 from tasks.samples.media import MediaStore
 from tasks.samples.progress import progress
 from tasks.samples.quarantine import Quarantine, quarantine_in, require_few
@@ -28,20 +32,23 @@ def run(params: Params, folders: StageFolders) -> CleanReport:
     """Keep the usable records of every source; each other one stands in quarantine."""
     require_languages(params.clean.languages)
     media = MediaStore(folders.of("collect") / "media")
-    described: list[CleanedSource] = []
+    cleaned: list[Cleaned] = []
     with (
-        MediaVerdicts(media, params.clean) as verdicts,
+        MediaVerdicts(media, params.clean, folders.output) as verdicts,
         quarantine_in(folders.output) as quarantine,
         flags_writer(folders.output) as write_flags,
     ):
         for source in params.collect.sources:
-            cleaned = clean_source(source, params, folders, verdicts, quarantine, write_flags)
-            described.append(CleanedSource.describe(source.name, cleaned, params.clean))
-        return CleanReport(
-            sources=tuple(described),
+            cleaned.append(clean_source(source, params, folders, verdicts, quarantine, write_flags))
+        report = CleanReport(
+            sources=tuple(CleanedSource.describe(each, params.clean) for each in cleaned),
             media=verdicts.counts.summaries(),
             media_decoded=len(verdicts),
         )
+    write_text(
+        folders.reports / "clean.html", clean_page(report, params.collect.sources, cleaned, media)
+    )
+    return report
 
 
 def clean_source(

@@ -88,7 +88,25 @@ def decode_image(content: bytes, max_pixels: int = MAX_IMAGE_PIXELS) -> Image.Im
             ``too_many_pixels``, ``metadata_too_large``, ``truncated``, ``corrupt``,
             ``float_image``.
     """
-    image = open_image(content, max_pixels)
+    return decode_opened(open_image(content, max_pixels))
+
+
+def decode_opened(image: Image.Image, enough_pixels: int | None = None) -> Image.Image:
+    """Decode an image that was opened, as :func:`decode_image` does.
+
+    Args:
+        image: From :func:`open_image`; nothing of it was decoded yet.
+        enough_pixels: A JPEG may be decoded to half, a quarter or an eighth of its size, as long as
+            its longer side keeps so many pixels and the shorter a quarter of that. All of its bytes
+            are read and checked all the same; only sums and colours of fewer pixels are worked out.
+
+    Raises:
+        Undecodable: As :func:`decode_image`.
+    """
+    if enough_pixels is not None and image.format == "JPEG":
+        short, long = sorted(image.size)
+        factor = max(1, min(long // enough_pixels, 4 * short // enough_pixels))
+        image.draft(None, (image.width // factor, image.height // factor))
     try:
         image.load()
         return _to_rgb(_upright(image))
@@ -155,6 +173,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         if wide.min() < 0 or wide.max() > 65_535:
             raise Undecodable("float_image", "pixels outside 0 to 65,535 have no agreed range")
         image = Image.fromarray((wide // 257).astype(np.uint8))
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         layer = image.convert("RGBA")
         background = Image.new("RGBA", layer.size, (255, 255, 255, 255))

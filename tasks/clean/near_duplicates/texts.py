@@ -1,0 +1,251 @@
+"""Find texts that say nearly the same: a word changed, a line added, other case or spaces.
+
+A text is the set of its words and pairs of neighbouring words. Two texts are near where these sets
+overlap: where what they share is at least, say, 0.8 of what either has (their Jaccard similarity).
+MinHash signatures, cut into bands, say which pairs to compare; the sets decide.
+"""
+
+import tempfile
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+from numpy.typing import NDArray
+
+from tasks.clean.near_duplicates.grouping import Grouping, Places, grouped
+
+N_BANDS, BAND_ROWS = 20, 5
+N_BINS = N_BANDS * BAND_ROWS
+MOST_SHINGLES = 256
+"""Of a longer text, the lowest so many hashes stand for all: a fair sample of them."""
+
+MIN_WORDS, MIN_CHARACTERS = 3, 20
+"""Shorter texts are near only those that are the same but for case and spaces: a word more or less
+is another question."""
+
+_HASH_BITS = np.uint64(48)
+_HASH_MASK = np.uint64(2**48 - 1)
+_EMPTY = np.uint64(2**64 - 1)
+_PROBES = 64
+_PAIRS_AT_ONCE = 4096
+_UNSPACED = r"([\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}])"
+
+
+class Shingles(NamedTuple):
+    """The sets of some texts.
+
+    Attributes:
+        hashes: The hashes (48 bits) of all sets, one text after the other, each in rising order.
+        sizes: ``(n_texts,)`` how many are in each set.
+    """
+
+    hashes: NDArray[np.uint64]
+    sizes: NDArray[np.int64]
+
+
+def plain(texts: pa.Array) -> pa.Array:
+    r"""Return texts in one form: NFC, case folded, single spaces, none around.
+
+    >>> plain(pa.array(["  Is it\n EVEN? "])).to_pylist()
+    ['is it even?']
+    """
+    if pc.all(pc.string_is_ascii(texts), min_count=0).as_py():
+        words = pc.ascii_split_whitespace(pc.ascii_trim_whitespace(pc.ascii_lower(texts)))
+    else:
+        folded = pa.array(
+            [unicodedata.normalize("NFC", text.casefold()) for text in texts.to_pylist()],
+            pa.string(),
+        )
+        words = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(folded))
+    return pc.binary_join(words, " ")
+
+
+def text_ids(texts: pa.Array) -> NDArray[np.uint64]:
+    """Return a 64-bit hash of each text."""
+    contents = texts.cast(pa.binary()).to_pylist()
+    return np.array([xxhash.xxh3_64_intdigest(content) for content in contents], np.uint64)
+
+
+def shingles(texts: pa.Array) -> Shingles:
+    """Return the set of words and pairs of words of each plain text, as hashes.
+
+    Characters of scripts without spaces count as words. A text too short to be near another has an
+    empty set.
+    """
+    if not pc.all(pc.string_is_ascii(texts), min_count=0).as_py():
+        texts = pc.replace_substring_regex(texts, _UNSPACED, r" \1 ")
+    words = pc.split_pattern(texts, " ")
+    offsets = words.offsets.to_numpy().astype(np.int64)
+    flat = words.flatten()
+    # Spaces beside a character that is a word of its own give empty words.
+    whole = pc.not_equal(flat, "").to_numpy(zero_copy_only=False)
+    owner = np.repeat(np.arange(len(texts)), np.diff(offsets))[whole]
+    hashes = _word_hashes(flat.filter(pa.array(whole)))
+    n_words = np.bincount(owner, minlength=len(texts))
+    long = (n_words >= MIN_WORDS) & (pc.utf8_length(texts).to_numpy() >= MIN_CHARACTERS)
+    hashes, owner = hashes[long[owner]], owner[long[owner]]
+    together = owner[1:] == owner[:-1]
+    pairs = _mixed(hashes[:-1] * np.uint64(0x9E3779B97F4A7C15) + hashes[1:])[together]
+    return _sets(np.r_[hashes, pairs], np.r_[owner, owner[1:][together]], len(texts))
+
+
+def _word_hashes(words: pa.Array) -> NDArray[np.uint64]:
+    """Hash each distinct word once."""
+    encoded = words.dictionary_encode()
+    return text_ids(encoded.dictionary)[encoded.indices.to_numpy()]
+
+
+def _sets(hashes: NDArray[np.uint64], owner: Places, n_texts: int) -> Shingles:
+    """Sort hashes by text and value, each once; 48 bits of each are kept, the text before them."""
+    both = np.sort(owner.astype(np.uint64) << _HASH_BITS | hashes >> (np.uint64(64) - _HASH_BITS))
+    both = both[np.r_[True, both[1:] != both[:-1]][: len(both)]]
+    sizes = np.bincount((both >> _HASH_BITS).astype(np.int64), minlength=n_texts)
+    return Shingles(both & _HASH_MASK, sizes)
+
+
+def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Scramble 64-bit numbers, each in its own way (the finaliser of MurmurHash3)."""
+    x = (x ^ (x >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+    x = (x ^ (x >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
+    return x ^ (x >> np.uint64(33))
+
+
+def band_keys(sets: Shingles) -> NDArray[np.uint64]:
+    """Return ``(20, n_texts)`` keys; sets that overlap widely share at least one.
+
+    Each hash falls into one of 100 bins, whose lowest hash stands for the set. A bin without one
+    borrows from another, the same for each text. Five bins make a key.
+
+    Source:
+        Broder 1997, "On the resemblance and containment of documents"; Shrivastava 2017, "Optimal
+        densification for fast and accurate minwise hashing" (one permutation, borrowed bins).
+    """
+    n_texts = len(sets.sizes)
+    owner = np.repeat(np.arange(n_texts), sets.sizes)
+    scrambled = _mixed(sets.hashes ^ np.uint64(0x5851F42D4C957F2D))
+    bins = ((scrambled >> np.uint64(32)) * np.uint64(N_BINS) >> np.uint64(32)).astype(np.int64)
+    lowest = np.full(n_texts * N_BINS, _EMPTY)
+    np.minimum.at(lowest, owner * N_BINS + bins, scrambled * np.uint64(0x2545F4914F6CDD1D))
+    lowest = lowest.reshape(n_texts, N_BINS)
+    _borrow(lowest)
+    rows = lowest.reshape(n_texts, N_BANDS, BAND_ROWS)
+    keys = np.tile(np.arange(1, N_BANDS + 1, dtype=np.uint64), (n_texts, 1))
+    for row in range(BAND_ROWS):
+        keys = _mixed(keys * np.uint64(0x9E3779B97F4A7C15) ^ rows[:, :, row])
+    keys[sets.sizes == 0] = _EMPTY
+    return np.ascontiguousarray(keys.T)
+
+
+def _borrow(lowest: NDArray[np.uint64]) -> None:
+    """Fill empty bins from others, in an order that depends on the bin alone."""
+    draws = np.random.default_rng(0).integers(0, N_BINS, (_PROBES, N_BINS))
+    source = lowest.copy()
+    text, at = np.nonzero(lowest == _EMPTY)
+    for probe in draws:
+        if len(text) == 0:
+            return
+        found = source[text, probe[at]]
+        lowest[text, at] = found
+        text, at = text[found == _EMPTY], at[found == _EMPTY]
+    lowest[text, at] = source[text].min(axis=1)
+
+
+class TextBook:
+    """Keys and sets of texts, in files without a name: memory holds only where a set starts."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._keys = [tempfile.TemporaryFile(dir=folder) for _ in range(N_BANDS)]
+        self._sets = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (closed with the book)
+        self._sizes: list[NDArray[np.uint16]] = []
+        self._ids: list[NDArray[np.uint64]] = []
+
+    @property
+    def ids(self) -> NDArray[np.uint64]:
+        """The hashes of all texts, in the order in which they were added."""
+        return np.concatenate([np.zeros(0, np.uint64), *self._ids])
+
+    def add(self, texts: pa.Array, ids: NDArray[np.uint64]) -> None:
+        """Add plain texts that were not added before, with their hashes."""
+        sets = shingles(texts)
+        for file, keys in zip(self._keys, band_keys(sets), strict=True):
+            file.write(keys.tobytes())
+        rank = np.arange(len(sets.hashes)) - np.repeat(
+            np.cumsum(sets.sizes) - sets.sizes, sets.sizes
+        )
+        self._sets.write(sets.hashes[rank < MOST_SHINGLES].tobytes())
+        self._sizes.append(np.minimum(sets.sizes, MOST_SHINGLES).astype(np.uint16))
+        self._ids.append(ids)
+
+    def group(self, similarity: float) -> Grouping:
+        """Group the texts of which sets overlap by at least so much, directly or over others."""
+        sizes = np.concatenate([np.zeros(0, np.uint16), *self._sizes])
+        # In the order of their hashes, so that the order of rows changes nothing.
+        order = np.argsort(self.ids)
+        long = order[sizes[order] > 0]
+        if len(long) == 0:
+            return Grouping(np.arange(len(sizes)), 0, 0)
+        starts = np.r_[0, np.cumsum(sizes, dtype=np.int64)]
+        self._sets.flush()
+        hashes = np.memmap(self._sets, np.uint64, "r")
+
+        def near(left: Places, right: Places) -> NDArray[np.bool_]:
+            answer = np.zeros(len(left), bool)
+            for at in range(0, len(left), _PAIRS_AT_ONCE):
+                one, other = (long[side[at : at + _PAIRS_AT_ONCE]] for side in (left, right))
+                found = overlap(_taken(hashes, starts, one), _taken(hashes, starts, other))
+                answer[at : at + _PAIRS_AT_ONCE] = found >= similarity
+            return answer
+
+        found = grouped(self._tables(long), np.arange(len(long)), near)
+        labels = np.arange(len(sizes))
+        labels[long] = long[found.labels]
+        return Grouping(labels, found.n_compared, found.n_skipped)
+
+    def _tables(self, long: Places) -> Iterator[NDArray[np.uint64]]:
+        for file in self._keys:
+            file.seek(0)
+            yield np.fromfile(file, np.uint64)[long]
+
+    def close(self) -> None:
+        """Forget all texts."""
+        for file in (*self._keys, self._sets):
+            file.close()
+
+
+def _taken(hashes: NDArray[np.uint64], starts: Places, texts: Places) -> Shingles:
+    sizes = starts[texts + 1] - starts[texts]
+    within = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return Shingles(hashes[np.repeat(starts[texts], sizes) + within], sizes)
+
+
+def overlap(one: Shingles, other: Shingles) -> NDArray[np.float64]:
+    """Return the Jaccard similarity of pairs of sets.
+
+    It is exact for sets of fewer than 256; else the lowest 256 hashes of both together are what is
+    counted.
+
+    Source:
+        Bar-Yossef et al. 2002, "Counting distinct elements in a data stream" (bottom-k sketches).
+    """
+    n_pairs = len(one.sizes)
+    sizes = np.r_[one.sizes, other.sizes]
+    pair = np.repeat(np.tile(np.arange(n_pairs, dtype=np.uint64), 2), sizes)
+    both = np.sort(pair << _HASH_BITS | np.r_[one.hashes, other.hashes])
+    pair = (both >> _HASH_BITS).astype(np.int64)
+    again = np.zeros(len(both), bool)
+    again[1:] = both[1:] == both[:-1]
+    n_distinct = np.cumsum(~again)
+    first = np.searchsorted(pair, np.arange(n_pairs))
+    before = np.where(first > 0, n_distinct[first - 1], 0)
+    rank = n_distinct - before[pair]
+    sampled = np.maximum(one.sizes, other.sizes) >= MOST_SHINGLES
+    counted = ~sampled[pair] | (rank <= MOST_SHINGLES)
+    shared = np.bincount(pair[again & counted], minlength=n_pairs)
+    of_all = np.bincount(pair[~again & counted], minlength=n_pairs)
+    return np.asarray(shared / np.maximum(of_all, 1))

@@ -221,7 +221,7 @@ def _balance(report: AlignReport) -> PageSection:
             f"Target {report.target}", tables=(Table(("", "before", "after"), rows),)
         )
     names = list(before.classes)
-    rows = tuple(
+    classes = tuple(
         (
             short(name), f"{before.classes[name]:,}",
             percent(before.classes[name] / max(1, before.n)),
@@ -232,7 +232,7 @@ def _balance(report: AlignReport) -> PageSection:
     )  # fmt: skip
     header = ("class", "records", "", "samples", "")
     text = "Records of the target's own source, and samples: joins and limits may shift a balance."
-    table = Table(header, rows[:MOST_ROWS], "", max(0, len(rows) - MOST_ROWS))
+    table = Table(header, classes[:MOST_ROWS], "", max(0, len(classes) - MOST_ROWS))
     return PageSection(f"Target {report.target}", text, tables=(table,))
 
 

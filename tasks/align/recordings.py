@@ -204,4 +204,4 @@ def _ranks(encoded: pa.DictionaryArray) -> Rows:
     names = encoded.dictionary.to_pylist()
     rank = np.empty(len(names), dtype=np.int64)
     rank[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
-    return rank[encoded.indices.to_numpy(zero_copy_only=False)]
+    return np.asarray(rank[encoded.indices.to_numpy(zero_copy_only=False)])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -234,7 +235,7 @@ def in_any_window(first: Rows, last: Rows, n_readings: int) -> NDArray[np.bool_]
     return np.asarray(np.cumsum(steps)[:n_readings] > 0)
 
 
-def _running(values: NDArray[np.generic]) -> NDArray[np.generic]:
+def _running(values: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([np.zeros(1, dtype=values.dtype), np.cumsum(values)])
 
 

@@ -373,7 +373,8 @@ def _read_between(curves: Signal, at: Signal) -> Signal:
     n_lags = curves.shape[1]
     whole = np.floor(at).astype(int).clip(1, n_lags - 3) if n_lags > 4 else np.zeros(at.shape, int)
     if n_lags <= 4:
-        return curves[np.arange(len(curves)), at.round().astype(int).clip(0, n_lags - 1)]
+        nearest = at.round().astype(int).clip(0, n_lags - 1)
+        return np.asarray(curves[np.arange(len(curves)), nearest])
     part = np.clip(at - whole, 0.0, 1.0)
     rows = np.arange(len(curves))
     a, b, c, d = (curves[rows, whole + k] for k in (-1, 0, 1, 2))

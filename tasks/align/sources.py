@@ -76,7 +76,8 @@ class Source:
         It decides between records that are equal in all else.
         """
         file, row = self.origin
-        files, rows, ranks = [], [], {}
+        files, rows = [], []
+        ranks: dict[str | None, int] = {}
         for batch in self.batches([file, row]):
             encoded = batch.column(file).dictionary_encode()
             codes = [ranks.setdefault(n, len(ranks)) for n in encoded.dictionary.to_pylist()]

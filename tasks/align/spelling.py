@@ -114,7 +114,8 @@ class _GramIndex:
         rarest = np.argsort(last - first, kind="stable")[: n_broken + 1]
         found = np.unique(np.concatenate([self.owners[first[g] : last[g]] for g in rarest]))
         length = self.lengths[found]
-        return found[(length >= shortest) & (length <= longest)].astype(np.int64)
+        within = (length >= shortest) & (length <= longest)
+        return np.asarray(found[within], dtype=np.int64)
 
 
 def _letters(text: str) -> NDArray[np.uint64]:

@@ -195,9 +195,9 @@ def groups_of(left: LeftRecords, right: SensorRecords) -> dict[str, list[_Group]
     left_codes, left_names = _coded(left.recordings, len(left.times))
     pairs = (right_codes * len(left_names) + left_codes)[in_time]
     parted = np.argsort(pairs, kind="stable")
-    edges = np.flatnonzero(np.append(True, np.diff(pairs[parted]) != 0)) if len(pairs) else []
+    edges = np.flatnonzero(np.diff(pairs[parted])) + 1
     found: dict[str, list[_Group]] = {}
-    for rows in np.split(in_time[parted], edges[1:]) if len(pairs) else []:
+    for rows in np.split(in_time[parted], edges) if len(in_time) else []:
         name = right_names[right_codes[rows[0]]]
         if name in right.n_of:
             group = _Group(name, left_names[left_codes[rows[0]]], rows)

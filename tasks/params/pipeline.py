@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pydantic import PrivateAttr
 
 from tasks.errors import listing, nearest
-from tasks.params.align import AlignParams
+from tasks.params.align import AlignParams, WindowJoin
 from tasks.params.augment import AugmentParams
 from tasks.params.clean import CleanParams
 from tasks.params.collect import CollectParams, SensorSource
@@ -149,6 +149,7 @@ class Params(Section):
             if (join.left or align.base) not in joined:
                 yield f"align.joins.{i}.left", f"source '{join.left}' is not joined to the base"
         yield from self._alignment_column_faults(joined & sources)
+        yield from self._window_faults()
 
     def _alignment_column_faults(self, joined: set[str]) -> Iterator[tuple[str, str]]:
         named = [
@@ -215,6 +216,98 @@ class Params(Section):
             elif not faults and self.full_name(column) not in read:
                 yield place, f"'{column}' is neither an input nor the target"
 
+    def _window_faults(self) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong with segments, joins of windows, and inputs of sensors."""
+        align = self.align
+        sensors = {s.name: s for s in self.collect.sources if isinstance(s, SensorSource)}
+        cut = {join.right for join in align.joins if isinstance(join, WindowJoin)}
+        target = self._found(align.target)
+        if align.segments is not None:
+            cut.add(align.base)
+            if align.base not in sensors:
+                yield (
+                    "align.segments",
+                    f"base '{align.base}' is not of kind 'sensor'; only recordings are cut into "
+                    "segments",
+                )
+            elif clash := {"start", WINDOW} & sensors[align.base].values.keys():
+                yield (
+                    "align.segments",
+                    f"value '{min(clash)}' of '{align.base}' has a name that segments use "
+                    "themselves; rename the column",
+                )
+            if target.startswith(f"{align.base}."):
+                kind, how = self._column_types[target], align.segments.label
+                if kind not in ("category", "number"):
+                    yield (
+                        "align.target",
+                        f"'{target}' is of type {kind}; the target of a base with segments is one "
+                        "of its values, or a column of a joined source",
+                    )
+                elif how == ("mean" if kind == "category" else "majority"):
+                    yield (
+                        "align.segments.label",
+                        f"'{how}' does not suit target '{target}', a {kind}; write "
+                        + ("majority or last" if kind == "category" else "mean or last"),
+                    )
+        for i, join in enumerate(align.joins):
+            place, left = f"align.joins.{i}", join.left or align.base
+            if isinstance(join, WindowJoin):
+                if join.right not in sensors:
+                    yield (
+                        f"{place}.right",
+                        f"'{join.right}' is not of kind 'sensor'; windows are cut from recordings",
+                    )
+                if join.series is not None:
+                    yield from self._column_fault(f"{place}.series", join.series, left)
+                if join.estimate_clock_offset and (align.segments is None or left != align.base):
+                    yield (
+                        f"{place}.estimate_clock_offset",
+                        f"'{left}' is not a base with segments; two sensors are needed to compare "
+                        "what they saw",
+                    )
+            if left != align.base and left in cut:
+                yield (
+                    f"{place}.left",
+                    f"'{left}' gives windows, which nothing can be joined to; join to the source "
+                    "they were cut for",
+                )
+            if left == align.base and align.segments is not None and left in sensors:
+                own = (f"{place}.left_on", join.left_on), (f"{place}.series", _series_of(join))
+                for where, column in own:
+                    short = column.rpartition(".")[2] if column else "series"
+                    if short not in ("series", "time"):
+                        yield (
+                            where,
+                            f"a segment of '{left}' has a 'series' and a 'time' to be joined by, "
+                            f"not '{column}'",
+                        )
+        for i, column in enumerate(align.inputs):
+            name = self._found(column)
+            source, _, short = name.partition(".")
+            if source in sensors and short == WINDOW and source not in cut:
+                yield (
+                    f"align.inputs.{i}",
+                    f"'{source}' has no windows: make it the base with 'segments', or join it with "
+                    "'on: window'",
+                )
+            elif source in cut and source in sensors and short != WINDOW:
+                yield (
+                    f"align.inputs.{i}",
+                    f"'{name}' is cut into windows; name '{source}' to have them read",
+                )
+            if source in cut and target.startswith(f"{source}.") and short == WINDOW:
+                channel = target.partition(".")[2]
+                if source in sensors and channel in sensors[source].channels:
+                    yield (
+                        "align.target",
+                        f"'{target}' is a channel of input '{source}', which would tell it; take "
+                        "one of the two out",
+                    )
+        for i, column in enumerate(align.required_inputs):
+            if self._found(column) not in {self._found(name) for name in align.inputs}:
+                yield f"align.required_inputs.{i}", f"'{column}' is not among align.inputs"
+
     def _clean_type_faults(self) -> Iterator[tuple[str, str]]:
         declared = {
             "limits": (self.clean.limits, ("number",)),
@@ -237,6 +330,10 @@ class Params(Section):
             self.full_name(column, source)
         except KeyError as fault:
             yield place, str(fault.args[0])
+
+
+def _series_of(join: object) -> str | None:
+    return join.series if isinstance(join, WindowJoin) else None
 
 
 def _unknown_source(name: str, sources: set[str]) -> str:

@@ -31,7 +31,7 @@ class ThinnedSample:
 
     def add(self, values: NDArray[np.float64] | NDArray[np.int64]) -> None:
         """Take the next values; a moment in microseconds is exact as a number, too."""
-        places = _scattered(np.arange(self._n_seen, self._n_seen + len(values), dtype=np.uint64))
+        places = scattered(np.arange(self._n_seen, self._n_seen + len(values), dtype=np.uint64))
         self._n_seen += len(values)
         keep = _divisible(places, self._halvings)
         self._parts.append(values[keep].astype(np.float64))
@@ -55,7 +55,7 @@ class ThinnedSample:
         return np.concatenate(self._parts) if self._parts else np.zeros(0)
 
 
-def _scattered(places: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def scattered(places: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Mix the bits of numbers, so that neighbours have nothing in common.
 
     Source:

@@ -7,12 +7,33 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tasks.clean.columns import scattered
+
+_NULL = np.uint64(0x5CA1AB1E0DDBA11)
+
 
 def row_digests(batch: pa.RecordBatch, columns: Sequence[str]) -> NDArray[np.uint64]:
     """Return a 64-bit digest of each row's values in some columns."""
-    values = [_comparable(batch.column(name)).to_pylist() for name in columns]
-    digests = (hashlib.sha256(repr(row).encode()).digest()[:8] for row in zip(*values, strict=True))
-    return np.frombuffer(b"".join(digests), dtype=np.uint64)
+    digests = np.zeros(batch.num_rows, np.uint64)
+    for place, name in enumerate(columns, start=1):
+        digests += scattered(_digests(batch.column(name)) * np.uint64(2 * place + 1))
+    return digests
+
+
+def _digests(column: pa.Array) -> NDArray[np.uint64]:
+    """Return a 64-bit digest of each value; equal values of a column have equal ones."""
+    if pa.types.is_string(column.type):
+        encoded = column.dictionary_encode()
+        texts = encoded.dictionary.cast(pa.binary()).to_pylist()
+        of_each = b"".join([hashlib.sha256(text).digest()[:8] for text in texts])
+        known = np.append(np.frombuffer(of_each, np.uint64), _NULL)
+        places = encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
+        return np.asarray(known[places], np.uint64)
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.int64())
+    values = column.fill_null(0).to_numpy(zero_copy_only=False) + 0  # minus zero becomes zero
+    nulls = column.is_null().to_numpy(zero_copy_only=False)
+    return np.where(nulls, _NULL, scattered(values.view(np.uint64)))
 
 
 def first_of_same(digests: NDArray[np.uint64]) -> dict[int, int]:
@@ -33,8 +54,3 @@ def first_of_same(digests: NDArray[np.uint64]) -> dict[int, int]:
         if earlier != place:
             found[place] = earlier
     return found
-
-
-def _comparable(column: pa.Array) -> pa.Array:
-    """Return moments as plain numbers, which are much quicker to turn into Python's own."""
-    return column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column

@@ -43,6 +43,7 @@ class Cleaned:
     """What became of the records of a source.
 
     Attributes:
+        name: Of the source.
         columns: What its columns hold.
         rules: How its records were judged.
         n_records: Records that were read.
@@ -57,6 +58,7 @@ class Cleaned:
         examples: Records to show, by reason or flag.
     """
 
+    name: str
     columns: dict[str, AnyColumn]
     rules: Rules
     n_records: int = 0
@@ -98,7 +100,7 @@ def clean_records(
         advance: Told of records that are done.
     """
     columns, sensor = survey(source, collected, limits)
-    result = Cleaned(columns, rules_of(columns, sensor, declared, limits))
+    result = Cleaned(source.name, columns, rules_of(columns, sensor, declared, limits))
     judge = Judge(source, result.rules, limits, verdicts)
     compared = [name for name in source.columns if name != source.id]
     digests: list[NDArray[np.uint64]] = []

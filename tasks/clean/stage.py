@@ -5,6 +5,7 @@ Writes  data/clean/records/<source>.parquet   the kept records, labels and keys 
         data/clean/quarantine.parquet         every other record, with its reason
         data/clean/flags.parquet              kept records that are odd, with what is odd about them
         data/clean/near_duplicates.parquet    values that are nearly the same, by group
+        reports/clean.html                    the data-quality page
 """
 
 from tasks.clean.findings import WriteFlags, flags_writer
@@ -40,8 +41,15 @@ def run(params: Params, folders: StageFolders) -> CleanReport:
     ):
         for source in params.collect.sources:
             cleaned.append(clean_source(source, params, folders, verdicts, quarantine, write_flags))
+        alike = find_near_duplicates(
+            params.collect.sources,
+            folders.output,
+            verdicts.sketches,
+            params.clean.near_duplicates,
+        )
         report = CleanReport(
             sources=tuple(CleanedSource.describe(each, params.clean) for each in cleaned),
+            near_duplicates=tuple(NearDuplicates.describe(compared) for compared in alike),
             media=verdicts.counts.summaries(),
             media_decoded=len(verdicts),
         )

@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.collect import (  # noqa: F401  (imported for what they register)
+    coco_source,
     folder_source,
     huggingface_source,
     tables,
+    voc_source,
     webdataset_source,
 )
 from tasks.collect.locate import require_root, require_sources

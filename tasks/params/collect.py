@@ -202,6 +202,75 @@ class SensorSource(WrittenCells):
         return self
 
 
+class BoxSource(Section):
+    """Boxes drawn on images: one record a box.
+
+    Its columns are ``image``; ``label``; ``x`` and ``y``, the box's left upper corner, ``width``
+    and ``height``, all in pixels; ``image_width`` and ``image_height``; ``stem`` (the image's name
+    without its ending); ``set`` (train, validation or test, where the annotations say so);
+    ``clipped`` (``yes`` where the box left the image and was cut to it); and ``marked`` (``yes``
+    where VOC calls it difficult, or COCO a crowd).
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    crop: bool = False
+    """Let ``image`` be the box's own pixels, stored as PNG, in place of the whole image."""
+
+    @property
+    def columns(self) -> dict[str, ColumnType]:
+        """The columns that boxes always have."""
+        return {
+            "image": "image",
+            "label": "category",
+            "x": "number",
+            "y": "number",
+            "width": "number",
+            "height": "number",
+            "image_width": "number",
+            "image_height": "number",
+            "stem": "key",
+            "set": "category",
+            "clipped": "category",
+            "marked": "category",
+        }
+
+    @property
+    def id(self) -> str | None:
+        """A box is named by its image and its number."""
+        return None
+
+
+class VocSource(BoxSource):
+    """Boxes in Pascal VOC's layout: an XML file for each image.
+
+    The sets are those of ``ImageSets``: train.txt, val.txt and test.txt.
+    """
+
+    kind: Literal["voc"]
+    path: str
+    """The folder that holds the two below, and ``ImageSets`` where there is one."""
+
+    annotations: str = "Annotations"
+    """The folder of XML files, relative to ``path``."""
+
+    images: str = "JPEGImages"
+    """The folder of images, relative to ``path``."""
+
+
+class CocoSource(BoxSource):
+    """Boxes in COCO's layout: JSON files with ``images``, ``annotations`` and ``categories``.
+
+    The set of a box is the name of its JSON file where there are several.
+    """
+
+    kind: Literal["coco"]
+    path: str
+    """The JSON file, or a glob (``annotations/*.json``), relative to ``collect.root``."""
+
+    images: str = ""
+    """The folder that ``file_name`` is relative to; it is relative to ``collect.root``."""
+
+
 class HuggingfaceSource(CellMeaning):
     """A Hugging Face data set: one of the hub, or one that was saved to disk.
 
@@ -297,12 +366,26 @@ def _require_free(source: str, columns: dict[str, ColumnType]) -> None:
 
 
 Source = Annotated[
-    TableSource | FolderSource | SensorSource | HuggingfaceSource | WebdatasetSource,
+    TableSource
+    | FolderSource
+    | SensorSource
+    | VocSource
+    | CocoSource
+    | HuggingfaceSource
+    | WebdatasetSource,
     Field(discriminator="kind"),
 ]
 """A source of any kind."""
 
-AnySource = TableSource | FolderSource | SensorSource | HuggingfaceSource | WebdatasetSource
+AnySource = (
+    TableSource
+    | FolderSource
+    | SensorSource
+    | VocSource
+    | CocoSource
+    | HuggingfaceSource
+    | WebdatasetSource
+)
 """The same, for signatures."""
 
 

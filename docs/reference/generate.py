@@ -123,9 +123,11 @@ def text_of(model: type[BaseModel]) -> list[str]:
 
 
 def nested_models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
-    """Yield the models that the fields of a model hold."""
+    """Yield the models that the fields of a model hold, each with those that it holds itself."""
     for field in model.model_fields.values():
-        yield from models_in(field.annotation)
+        for nested in models_in(field.annotation):
+            yield nested
+            yield from nested_models(nested)
 
 
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from tasks.collect.archives import archive_in
 from tasks.collect.cells import BadCell
 from tasks.collect.media_files import resolve_inside
 from tasks.collect.table_files import is_glob
@@ -50,6 +51,11 @@ def _fault_of(root: Path, source: AnySource) -> str:
         resolve_inside(Path(os.path.realpath(root)), source.path)
     except BadCell as bad:
         return f"source '{source.name}': {bad.reason}: {bad.detail}"
+    if os.access(path, os.R_OK) and (archive := archive_in(path, source.kind)):
+        return (
+            f"source '{source.name}': {path} is {archive}; unpack it in collect.root, or write "
+            "`kind: webdataset` where it is a tar of samples"
+        )
     wanted = _WANTED.get(source.kind, "folder")
     if "glob" in wanted and (is_glob(source.path) or "{" in source.path) and not path.exists():
         return ""  # its reader says so where nothing is like it

@@ -113,6 +113,10 @@ def members_of(path: Path) -> Iterator[Member]:
             with _opened(path, guarded) as archive:
                 while (entry := archive.next()) is not None:
                     archive.members.clear()  # type: ignore[attr-defined]  # it remembers every member
+                    if entry.size < 0:
+                        raise ArchiveFault(
+                            "damaged_archive", f"{excerpt(entry.name)} has {entry.size:,} bytes"
+                        )
                     if not entry.isdir():
                         yield _member(guarded, entry)
                 _require_end(guarded)

@@ -10,7 +10,7 @@ ASIDE = -1
 """Instead of a split: the sample is set aside."""
 
 SplitNumbers = NDArray[np.int8]
-FoldNumbers = NDArray[np.int64]
+FoldNumbers = NDArray[np.int16]
 Mask = NDArray[np.bool_]
 
 codes = (

@@ -12,7 +12,7 @@ from tasks.errors import ParamsError, listing, nearest
 from tasks.split.keys import NOTHING, Keys, mixed, salt
 from tasks.split.sample_keys import SampleKeys
 
-Codes = NDArray[np.int64]
+Codes = NDArray[np.int32]
 NONE = -1
 
 
@@ -32,14 +32,14 @@ class Groups:
         return len(self.names)
 
     @property
-    def sizes(self) -> Codes:
+    def sizes(self) -> NDArray[np.int64]:
         """Samples of each group."""
         return np.bincount(self.of_sample, minlength=len(self.names))
 
-    def of(self, rows: Codes) -> "Groups":
+    def of(self, rows: NDArray[np.int64]) -> "Groups":
         """Return the groups of some of the samples."""
         present, of_sample = np.unique(self.of_sample[rows], return_inverse=True)
-        return Groups(self.names[present], of_sample.astype(np.int64))
+        return Groups(self.names[present], of_sample.astype(np.int32))
 
 
 def find_groups(keys: SampleKeys, group_by: Sequence[str]) -> Groups:
@@ -65,7 +65,7 @@ def find_groups(keys: SampleKeys, group_by: Sequence[str]) -> Groups:
         _name_by_smallest(names, component[has_one], keys.values[column][has_one], column)
     _name_by_smallest(names, component, keys.inputs, "")
     ordered, place = np.unique(names, return_inverse=True)
-    return Groups(ordered, place.astype(np.int64)[component])
+    return Groups(ordered, place.astype(np.int32)[component])
 
 
 def resolve_columns(available: Sequence[str], columns: Sequence[str], setting: str) -> list[str]:
@@ -95,12 +95,12 @@ def resolve_columns(available: Sequence[str], columns: Sequence[str], setting: s
 
 def codes_of(keys: Keys) -> Codes:
     """Number the distinct keys."""
-    return np.unique(keys, return_inverse=True)[1].astype(np.int64)
+    return np.unique(keys, return_inverse=True)[1].astype(np.int32)
 
 
 def value_codes(keys: Keys) -> Codes:
     """Number the distinct keys; -1 where there is no value."""
-    return np.where(keys == NOTHING, NONE, codes_of(keys))
+    return np.where(keys == NOTHING, np.int32(NONE), codes_of(keys))
 
 
 def linked_components(links: Sequence[Codes]) -> Codes:
@@ -109,11 +109,11 @@ def linked_components(links: Sequence[Codes]) -> Codes:
     Each code is a node beside the samples; a sample is joined to the nodes of its codes.
 
     Args:
-        links: ``(n_samples,)`` codes each, -1 for none; the first has no -1.
+        links: ``(n_samples,)`` codes each, counted from 0, -1 for none; the first has no -1.
     """
     first, others = links[0], [codes for codes in links[1:] if (codes != NONE).any()]
     if not others:
-        return codes_of(first.astype(np.uint64))
+        return first
     n_firsts = int(first.max(initial=NONE)) + 1
     ends, n_nodes = [], n_firsts
     for codes in others:
@@ -128,8 +128,8 @@ def linked_components(links: Sequence[Codes]) -> Codes:
 
 def _name_by_smallest(names: Keys, component: Codes, keys: Keys, column: str) -> None:
     """Name the groups that have no name yet by their smallest key."""
-    order = np.lexsort((keys, component))
-    groups, first = np.unique(component[order], return_index=True)
-    unnamed = names[groups] == 0
-    smallest = mixed(keys[order[first[unnamed]]] ^ salt(column))
-    names[groups[unnamed]] = np.maximum(smallest, np.uint64(1))
+    nothing = np.iinfo(np.uint64).max
+    smallest = np.full(len(names), nothing, dtype=np.uint64)
+    np.minimum.at(smallest, component, keys)
+    unnamed = (names == NOTHING) & (smallest != nothing)
+    names[unnamed] = np.maximum(mixed(smallest[unnamed] ^ salt(column)), np.uint64(1))

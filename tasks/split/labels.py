@@ -26,12 +26,12 @@ class SampleLabels:
 
     columns: tuple[str, ...]
     names: tuple[str, ...]
-    rows: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    labels: NDArray[np.int32]
 
     def of(self, rows: NDArray[np.int64], n_samples: int) -> "SampleLabels":
         """Return the labels of some of the samples, which are numbered anew."""
-        place = np.full(n_samples, -1, dtype=np.int64)
+        place = np.full(n_samples, -1, dtype=np.int32)
         place[rows] = np.arange(len(rows))
         kept = place[self.rows] >= 0
         return SampleLabels(self.columns, self.names, place[self.rows[kept]], self.labels[kept])
@@ -50,7 +50,7 @@ def labels_of(columns: Sequence[tuple[str, pa.ChunkedArray, bool]]) -> SampleLab
     Args:
         columns: Of each column its name, its values, and whether a cell holds several labels.
     """
-    nothing = np.zeros(0, dtype=np.int64)
+    nothing = np.zeros(0, dtype=np.int32)
     if not columns:
         return SampleLabels((), (), nothing, nothing)
     parts = [_column_labels(*column) for column in columns]
@@ -66,7 +66,7 @@ def labels_of(columns: Sequence[tuple[str, pa.ChunkedArray, bool]]) -> SampleLab
 def _column_labels(name: str, values: pa.ChunkedArray, several: bool) -> SampleLabels:
     if pa.types.is_floating(values.type):
         codes, told = _number_bins(values)
-        rows = np.arange(len(values), dtype=np.int64)
+        rows = np.arange(len(values), dtype=np.int32)
     else:
         rows, codes, told = _categories(values, several)
     return SampleLabels((name,) * len(told), tuple(told), rows, codes)
@@ -74,14 +74,14 @@ def _column_labels(name: str, values: pa.ChunkedArray, several: bool) -> SampleL
 
 def _categories(
     values: pa.ChunkedArray, several: bool
-) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
+) -> tuple[NDArray[np.int32], NDArray[np.int32], list[str]]:
     """Return the pairs of row and label of a text column, and the labels in order of their name."""
     cells = values.cast(pa.string()).combine_chunks()
-    rows = np.arange(len(cells), dtype=np.int64)
+    rows = np.arange(len(cells), dtype=np.int32)
     if several:
         lists = pc.split_pattern(cells, SEPARATOR)
-        rows = pc.list_parent_indices(lists).to_numpy().astype(np.int64)
-        nothing = np.flatnonzero(cells.is_null().to_numpy(zero_copy_only=False))
+        rows = pc.list_parent_indices(lists).to_numpy().astype(np.int32)
+        nothing = np.flatnonzero(cells.is_null().to_numpy(zero_copy_only=False)).astype(np.int32)
         flat = pc.utf8_trim_whitespace(pc.list_flatten(lists))
         kept = pc.not_equal(flat, "").to_numpy(zero_copy_only=False)
         rows = np.concatenate([rows[kept], nothing])
@@ -89,13 +89,13 @@ def _categories(
     coded = cells.dictionary_encode(null_encoding="encode")
     names = coded.dictionary.to_pylist()
     in_order = sorted(range(len(names)), key=lambda i: (names[i] is None, names[i] or ""))
-    place = np.empty(len(names), dtype=np.int64)
-    place[in_order] = np.arange(len(names))
+    place = np.empty(len(names), dtype=np.int32)
+    place[in_order] = np.arange(len(names), dtype=np.int32)
     codes = place[coded.indices.to_numpy(zero_copy_only=False)]
     return rows, codes, ["(no value)" if names[i] is None else names[i] for i in in_order]
 
 
-def _number_bins(values: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[str]]:
+def _number_bins(values: pa.ChunkedArray) -> tuple[NDArray[np.int32], list[str]]:
     """Put numbers into bins of equally many samples, what has no value into one of its own."""
     numbers = values.cast(pa.float64()).fill_null(np.nan).to_numpy()
     there = np.isfinite(numbers)
@@ -108,4 +108,4 @@ def _number_bins(values: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[str]]
         own = numbers[codes == code]
         missing = bin_ == N_QUANTILE_BINS
         told.append("(no value)" if missing else f"{own.min():g} to {own.max():g}")
-    return codes.astype(np.int64), told
+    return codes.astype(np.int32), told

@@ -92,8 +92,7 @@ def find_leaks(
     Chains are told as groups: samples that share nothing themselves, but are linked by others.
     """
     leaks = []
-    whole = not crossing(groups.of_sample, split).any()
-    if not whole:
+    if len(torn_groups(groups, split)):
         leaks += _leak("duplicates", "", keys.inputs, split)
         leaks += _leak("near duplicates", "", keys.near_inputs, split)
         for column in group_by:
@@ -128,18 +127,28 @@ def _leak(kind: str, column: str, keys: Keys, split: SplitNumbers) -> list[Leak]
     return [Leak(kind, column, len(latest), rows, earlier, (one, other))]
 
 
-def crossing(keys: NDArray[np.integer] | Keys, split: SplitNumbers) -> Mask:
+def crossing(keys: Keys, split: SplitNumbers) -> Mask:
     """Return which samples have a key that lies in several splits.
 
     Samples that are set aside, or have no value, share nothing.
     """
-    used = np.flatnonzero((split != ASIDE) & ((keys != NOTHING) | (keys.dtype != np.uint64)))
+    used = np.flatnonzero((split != ASIDE) & (keys != NOTHING))
     distinct, inverse = np.unique(keys[used], return_inverse=True)
-    is_in = np.zeros((len(distinct), len(SPLITS)), dtype=bool)
-    is_in[inverse, split[used]] = True
     crosses = np.zeros(len(split), dtype=bool)
-    crosses[used] = (is_in.sum(axis=1) > 1)[inverse]
+    crosses[used] = _in_several(inverse, split[used], len(distinct))[inverse]
     return crosses
+
+
+def torn_groups(groups: Groups, split: SplitNumbers) -> NDArray[np.int64]:
+    """Return the groups that lie in several splits."""
+    used = split != ASIDE
+    return np.flatnonzero(_in_several(groups.of_sample[used], split[used], len(groups)))
+
+
+def _in_several(codes: NDArray[np.int64], split: SplitNumbers, n_codes: int) -> Mask:
+    is_in = np.zeros((n_codes, len(SPLITS)), dtype=bool)
+    is_in[codes, split] = True
+    return np.asarray(is_in.sum(axis=1, dtype=np.int8) > 1)
 
 
 def without_leaks(made: Assignment, leaks: Sequence[Leak]) -> Assignment:
@@ -217,7 +226,7 @@ def require_whole_groups(groups: Groups, split: SplitNumbers) -> None:
     Raises:
         DataError: With the number of such groups, and the first.
     """
-    torn = np.unique(groups.of_sample[crossing(groups.of_sample, split)])
+    torn = torn_groups(groups, split)
     if len(torn):
         raise DataError(
             f"split: expected each group in one split, but {len(torn):,} of {len(groups):,} span "

@@ -13,7 +13,7 @@ from tasks.samples.tables import iter_batches, open_table
 from tasks.split.keys import Keys, cell_keys, mixed, salt
 from tasks.split.near_duplicates import NearDuplicates
 
-BATCH_ROWS = 65_536
+BATCH_ROWS = 16_384
 MEDIA = ("image", "audio", "timeseries")
 
 
@@ -63,7 +63,8 @@ def keys_of(
 ) -> SampleKeys:
     """Return the keys of samples that come in batches."""
     inputs = input_column_names(schema)
-    ids, exact, merged = (np.zeros(n_samples, np.uint64) for _ in range(3))
+    ids, exact = np.zeros(n_samples, np.uint64), np.zeros(n_samples, np.uint64)
+    merged = exact if near.keys().isdisjoint(inputs) else np.zeros(n_samples, np.uint64)
     values = {column: np.zeros(n_samples, np.uint64) for column in columns}
     near_values = {
         column: np.zeros(n_samples, np.uint64) if column in near else values[column]
@@ -84,7 +85,8 @@ def keys_of(
                 if column in inputs:
                     own = salt(column)
                     exact[rows] += mixed(keys ^ own)
-                    merged[rows] += mixed(alike ^ own)
+                    if merged is not exact:
+                        merged[rows] += mixed(alike ^ own)
             advance(batch.num_rows)
     return SampleKeys(ids, exact, merged, values, near_values)
 

@@ -103,7 +103,7 @@ def nested(samples: Splittable, params: SplitParams, seed: int) -> Assignment:
     fold = _folds(samples, params, params.folds, f"{seed}:fold")
     rest = np.flatnonzero(fold != params.fold)
     inside = Splittable(samples.groups.of(rest), samples.labels.of(rest, len(fold)))
-    inner = np.full(len(fold), -1)
+    inner = np.full(len(fold), -1, dtype=np.int16)
     inner[rest] = _folds(inside, params, params.inner_folds, f"{seed}:inner fold")
     split = np.full(len(fold), TRAIN)
     split[inner == params.inner_fold] = VALIDATION
@@ -116,7 +116,7 @@ def _folds(samples: Splittable, params: SplitParams, n: int, purpose: str) -> Fo
     if params.stratify_by:
         return apportion(samples.groups, samples.labels, [1 / n] * n, purpose)
     drawn = hashed_fractions(samples.groups.names, purpose)
-    return np.asarray((drawn * n).astype(np.int64)[samples.groups.of_sample])
+    return np.asarray((drawn * n).astype(np.int16)[samples.groups.of_sample])
 
 
 def with_validation(

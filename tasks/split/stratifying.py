@@ -19,7 +19,7 @@ from tasks.split.groups import Groups
 from tasks.split.keys import Keys, hashed_fractions, mixed
 from tasks.split.labels import SampleLabels
 
-Parts = NDArray[np.int64]
+Parts = NDArray[np.int16]
 """``(n,)`` which part each group, or each sample, is in."""
 
 MOST_MOVES_LOOKED_AT = 1_000_000
@@ -39,7 +39,7 @@ class Kinds:
         counts: ``(n_brought,)`` samples with that label.
     """
 
-    of_group: NDArray[np.int64]
+    of_group: NDArray[np.int32]
     n_groups: NDArray[np.int64]
     marks: Keys
     starts: NDArray[np.int64]
@@ -73,7 +73,7 @@ def apportion(groups: Groups, labels: SampleLabels, parts: Sequence[float], purp
     kinds = find_kinds(groups, labels)
     share = np.asarray(parts, dtype=np.float64)
     drawn = hashed_fractions(groups.names, purpose)
-    by_hash = np.searchsorted(np.cumsum(share)[:-1], drawn, side="right")
+    by_hash = np.searchsorted(np.cumsum(share)[:-1], drawn, side="right").astype(np.int32)
     n_by_hash = np.bincount(
         kinds.of_group * len(share) + by_hash, minlength=len(kinds.n_groups) * len(share)
     ).reshape(-1, len(share))
@@ -83,23 +83,28 @@ def apportion(groups: Groups, labels: SampleLabels, parts: Sequence[float], purp
 
 def find_kinds(groups: Groups, labels: SampleLabels) -> Kinds:
     """Put groups that bring the same numbers of the same labels together."""
-    width = len(labels.names) + 1
-    everyone = groups.of_sample * width
-    labelled = groups.of_sample[labels.rows] * width + labels.labels + 1
-    pairs, counts = np.unique(np.concatenate([everyone, labelled]), return_counts=True)
-    label = pairs % width
-    first = np.flatnonzero(label == 0)  # every group has one: the label that all samples have
-    brought = mixed((label.astype(np.uint64) << np.uint64(32)) + counts.astype(np.uint64))
-    marks, example, of_group, n_groups = np.unique(
-        np.add.reduceat(brought, first),
-        return_index=True,
-        return_inverse=True,
+    width, sizes = len(labels.names) + 1, groups.sizes
+    pairs, counts = np.unique(
+        groups.of_sample[labels.rows].astype(np.int64) * width + labels.labels + 1,
         return_counts=True,
     )
-    n_brought = np.diff(np.append(first, len(pairs)))[example]
-    starts = np.concatenate([[0], np.cumsum(n_brought)])
-    at = np.arange(starts[-1]) + np.repeat(first[example] - starts[:-1], n_brought)
-    return Kinds(of_group.astype(np.int64), n_groups, marks, starts, label[at], counts[at])
+    brought = _marks(sizes, np.zeros(1, dtype=np.int64))  # label 0 is the one that all have
+    np.add.at(brought, pairs // width, _marks(counts, pairs % width))
+    marks, example, of_group, n_groups = np.unique(
+        brought, return_index=True, return_inverse=True, return_counts=True
+    )
+    first = np.searchsorted(pairs, example * width)
+    n_brought = np.searchsorted(pairs, (example + 1) * width) - first
+    starts = np.concatenate([[0], np.cumsum(n_brought + 1)])
+    at = np.arange(n_brought.sum()) + np.repeat(first - np.cumsum(n_brought) + n_brought, n_brought)
+    kind_labels = np.insert(pairs[at] % width, starts[:-1] - np.arange(len(example)), 0)
+    kind_counts = np.insert(counts[at], starts[:-1] - np.arange(len(example)), sizes[example])
+    return Kinds(of_group.astype(np.int32), n_groups, marks, starts, kind_labels, kind_counts)
+
+
+def _marks(counts: NDArray[np.int64], labels: NDArray[np.int64]) -> Keys:
+    """Return a number for each pair of a label and how many samples have it."""
+    return mixed((labels.astype(np.uint64) << np.uint64(32)) + counts.astype(np.uint64))
 
 
 class _Sharing:
@@ -193,11 +198,9 @@ class _Sharing:
 
 def taken_by_hash(kinds: Kinds, n_of_kind: NDArray[np.int64], drawn: NDArray[np.float64]) -> Parts:
     """Give each group its part: the lowest hashes of a kind to the first part, and so on."""
-    order = np.lexsort((drawn, kinds.of_group))
-    firsts = np.cumsum(kinds.n_groups) - kinds.n_groups
-    own = kinds.of_group[order]
-    place = np.arange(len(order)) - firsts[own]
-    ends = n_of_kind.cumsum(axis=1)
-    part_of = np.empty(len(order), dtype=np.int64)
-    part_of[order] = (place[:, None] >= ends[own]).sum(axis=1)
+    n_kinds, n_parts = n_of_kind.shape
+    part_of = np.empty(len(drawn), dtype=np.int16)
+    part_of[np.lexsort((drawn, kinds.of_group))] = np.repeat(
+        np.tile(np.arange(n_parts, dtype=np.int16), n_kinds), n_of_kind.ravel()
+    )
     return part_of

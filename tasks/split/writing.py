@@ -51,9 +51,9 @@ def _with_splits(
         where = np.maximum(made.split[own], TRAIN)
         columns = [*batch.columns, pa.array(names, pa.string()), splits.take(pa.array(where))]
         if made.fold is not None:
-            columns.append(pa.array(made.fold[own]))
+            columns.append(pa.array(made.fold[own], pa.int64()))
         if made.inner_fold is not None:
             inner = made.inner_fold[own]
-            columns.append(pa.array(inner, mask=inner < 0))
+            columns.append(pa.array(inner, pa.int64(), mask=inner < 0))
         assigned = pa.record_batch(columns, schema=schema)
         yield assigned if rows[own].all() else assigned.filter(pa.array(rows[own]))

@@ -9,8 +9,8 @@ import pytest
 
 from tasks.params import Params
 from tasks.samples.folders import stage_output, write_manifest
-from tasks.samples.schema import InputSpec, SampleSchema
 from tasks.samples.quarantine import read_quarantine
+from tasks.samples.schema import InputSpec, SampleSchema
 from tasks.samples.tables import read_table, write_table
 from tasks.split.report import SplitReport
 from tasks.split.sample_keys import SampleKeys, keys_of

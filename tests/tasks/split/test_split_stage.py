@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import DataError
-from tasks.samples.membership import membership, text_keys
+from tasks.samples.membership import text_keys
 from tasks.samples.schema import SampleSchema
 from tasks.split.groups import Groups
 from tasks.split.keys import hashed_fractions

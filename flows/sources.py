@@ -6,6 +6,7 @@ from pathlib import Path
 from tasks.demo.manifest import FILE
 from tasks.errors import SourceError
 from tasks.params import Params
+from tasks.params.collect import lies_elsewhere
 
 DEMO_FOLDER = Path("data/raw/digits-qa")
 
@@ -13,13 +14,21 @@ DEMO_FOLDER = Path("data/raw/digits-qa")
 def require_source(root: Path, params: Params, say: Callable[[str], object]) -> None:
     """See to it that there is something to collect.
 
+    Where all sources are addresses or names of the hub, the folder is made, and stays empty: DVC
+    wants every dependency to be there.
+
     Raises:
         SourceError: The folder of the sources does not exist.
     """
     folder = Path(params.collect.root)
     if folder == DEMO_FOLDER:
         write_demo_data(root, say)
-    elif not (root / folder).exists():
+    elif (root / folder).exists():
+        return
+    elif all(lies_elsewhere(source) for source in params.collect.sources):
+        (root / folder).mkdir(parents=True)
+        say(f"All sources lie elsewhere; made the empty folder {folder}, which DVC asks for")
+    else:
         raise SourceError(
             f"params.yaml: collect.root: expected the folder of the sources, found no '{folder}'; "
             "put the data there, or name another folder"

@@ -30,7 +30,7 @@ from tasks.collect.rows import Notes, RawRow, source_kinds
 from tasks.collect.sensor_source import write_readings
 from tasks.errors import DataError
 from tasks.params import Params
-from tasks.params.collect import CollectParams, SensorSource, is_remote
+from tasks.params.collect import CollectParams, SensorSource, lies_elsewhere
 from tasks.samples.folders import StageFolders
 from tasks.samples.media import MediaWriter
 from tasks.samples.progress import progress
@@ -69,7 +69,7 @@ def run(params: Params, folders: StageFolders) -> CollectReport:
 
 def place_sources(collect: CollectParams, root: Path, remote: RemoteCache) -> list[Placed]:
     """Check that the sources of this disk are there, then fetch the others."""
-    here = [s for s in collect.sources if s.path and not is_remote(s.path)]
+    here = [source for source in collect.sources if not lies_elsewhere(source)]
     require_sources(root, here)
     placed = [place_source(source, root, remote) for source in collect.sources]
     for place in placed:

@@ -411,6 +411,11 @@ class RemoteParams(Section):
     """Allow servers of your own network, ``http://`` too."""
 
 
+def lies_elsewhere(source: AnySource) -> bool:
+    """Tell whether a source is not of this disk: its path is an address, or it is of the hub."""
+    return source.path == "" or is_remote(source.path)
+
+
 class CollectParams(Section):
     """Where the sources are."""
 

@@ -392,13 +392,13 @@ AnySource = (
 class RemoteParams(Section):
     """How files are fetched whose path is an address: ``https://``, ``s3://`` or ``gs://``."""
 
-    max_bytes: int = Field(20 * 2**30, ge=1)
+    max_bytes: int = Field(default=20 * 2**30, ge=1)
     """Bytes of one file at most; media have a limit of their own."""
 
-    total_timeout_seconds: float = Field(3600.0, gt=0)
+    total_timeout_seconds: float = Field(default=3600.0, gt=0)
     """Seconds that one file may take, with all its attempts."""
 
-    retries: int = Field(4, ge=0, le=20)
+    retries: int = Field(default=4, ge=0, le=20)
     """Further attempts after one that failed in a way that may pass."""
 
     sha256: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = Field(

@@ -6,8 +6,9 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
+from flows.settings import settings
 from tasks.__main__ import run_stage
-from tasks.params import Params, load_params
+from tasks.params import Params
 from tasks.samples.schema import SampleSchema
 from tasks.samples.tables import read_table
 
@@ -29,12 +30,12 @@ def test_there_are_examples_and_each_explains_itself() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_runs_from_collect_to_augment(name: str, tmp_path: Path) -> None:
-    params = load_params(REPOSITORY / "examples" / name / "params.yaml")
-    data = SHARED / "data" / Path(params.collect.root).name
+    example = REPOSITORY / "examples" / name / "params.yaml"
+    root = settings(example, whole=False).params.collect.root
+    data = SHARED / "data" / Path(root).name
     if not data.is_dir():
         pytest.skip(f"{data} is not here")
-    collect = params.collect.model_copy(update={"root": str(data)})
-    params = params.model_copy(update={"collect": collect})
+    params = settings(example, [f"collect.root={data}"], whole=False).params
     reports = {stage: run_stage(stage, params, tmp_path) for stage in DATA_STAGES}
 
     n_samples = _require_nothing_lost(reports, params, tmp_path)

@@ -152,7 +152,7 @@ def judge_image(content: bytes, limits: CleanParams, suffix: str = "") -> Judged
         return Judged(Verdict("extreme_aspect", detail, ()))
     grey = small_grey(image)
     # All pixels of an image can only be alike where those of its small copy nearly are.
-    blank = np.ptp(grey) <= NEARLY_ALIKE and is_blank_image(
+    blank = bool(np.ptp(grey) <= NEARLY_ALIKE) and is_blank_image(
         decode_image(content, limits.max_image_pixels)
     )
     seen = pixel_flags(grey, blank, limits.min_image_sharpness)

@@ -102,7 +102,6 @@ def clean_records(
     columns, sensor = survey(source, collected, limits)
     result = Cleaned(source.name, columns, rules_of(columns, sensor, declared, limits))
     judge = Judge(source, result.rules, limits, verdicts)
-    compared = [name for name in source.columns if name != source.id]
     digests: list[NDArray[np.uint64]] = []
 
     def set_aside(record: dict[str, object], fault: Fault) -> None:
@@ -126,8 +125,8 @@ def clean_records(
                 write_flags(flags_batch(source.name, batch.column(RECORD_ID), flags))
                 _count_flags(batch, flags, result)
             kept = _without(batch, list(faults))
-            if compared and limits.drop_duplicates:
-                digests.append(row_digests(kept, compared))
+            if declared.compared and limits.drop_duplicates:
+                digests.append(row_digests(kept, declared.compared))
             advance(batch.num_rows)
             yield kept
 

@@ -41,11 +41,13 @@ class Declared:
         required: Columns that may not be empty.
         limits: Lowest and highest value of some numbers.
         categories: All values that some categories may have.
+        compared: Columns that make two records duplicates where they agree in all of them.
     """
 
     required: tuple[str, ...]
     limits: Mapping[str, tuple[float | None, float | None]]
     categories: Mapping[str, frozenset[str]]
+    compared: tuple[str, ...]
 
 
 @dataclass(frozen=True)

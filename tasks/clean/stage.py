@@ -105,7 +105,18 @@ def declared_columns(params: Params, source: AnySource) -> Declared:
             for c, known in clean.categories.items()
             if (n := own(c)) is not None
         },
+        compared=compared_columns(source, params.align.base),
     )
+
+
+def compared_columns(source: AnySource, base: str) -> tuple[str, ...]:
+    """Return the columns in which duplicates agree.
+
+    A sample is a sample under any name; but a record that other sources look up by its id says
+    something of its own, though all else in it be said before.
+    """
+    named = source.id if source.name == base else None
+    return tuple(name for name in source.columns if name != named)
 
 
 def require_whole(name: str, cleaned: Cleaned, n_records: int, max_bad_fraction: float) -> None:

@@ -97,7 +97,8 @@ class CleanParams(Section):
     """Columns (``column`` or ``source.column``) that may not be empty."""
 
     drop_duplicates: bool = True
-    """Set aside all but the first of records that agree in every column but their id."""
+    """Set aside all but the first of records that agree in every column; of the source that gives
+    the samples, the id may differ."""
 
     near_duplicates: NearDuplicateParams = NearDuplicateParams()
 

@@ -55,7 +55,7 @@ def audio_sketch(recording: Recording) -> NDArray[np.void]:
 
 
 def _energy(recording: Recording) -> NDArray[np.float64]:
-    """Return the mean energy ``(32 bands, 32 times)``, each time from the same part of the sound."""
+    """Return the mean energy ``(32 bands, 32 times)``, from 32 equal parts of the sound."""
     samples = recording.samples
     width = max(16, round(FRAME_SECONDS * recording.rate_hz))
     hop = max(1, width // 4, len(samples) // _MOST_FRAMES)
@@ -76,7 +76,7 @@ def _window(width: int) -> NDArray[np.float32]:
 @cache
 def _bands(width: int, rate_hz: int) -> NDArray[np.float64]:
     """Return the share of each frequency in each band ``(32, n)``; bands overlap by half."""
-    frequencies = np.fft.rfftfreq(width, 1 / rate_hz)
+    frequencies = np.fft.rfftfreq(width, 1 / rate_hz).astype(np.float64)
     mel = np.linspace(_mel(LOWEST_HZ), _mel(min(HIGHEST_HZ, rate_hz / 2)), SIDE + 2)
     at = _mel(frequencies)
     rising = (at - mel[:-2, None]) / (mel[1:-1] - mel[:-2])[:, None]
@@ -99,7 +99,7 @@ def _pooled(power: NDArray[np.float64]) -> NDArray[np.float64]:
     edges = np.linspace(0, n, SIDE + 1)
     whole = np.minimum(edges.astype(int), n - 1)
     up_to = total[whole] + (edges - whole)[:, None] * power[whole]
-    return np.diff(up_to, axis=0) / (n / SIDE)
+    return np.asarray(np.diff(up_to, axis=0) / (n / SIDE))
 
 
 def group_recordings(n: int, sketches: Sketches, distance: int = DISTANCE_BITS) -> Grouping:
@@ -119,7 +119,7 @@ def group_recordings(n: int, sketches: Sketches, distance: int = DISTANCE_BITS) 
     owners = np.tile(np.arange(n), len(_FORMS))
 
     def near(left: Places, right: Places) -> NDArray[np.bool_]:
-        answer = np.bitwise_count(all_codes[left] ^ all_codes[right]) <= distance
+        answer = np.asarray(np.bitwise_count(all_codes[left] ^ all_codes[right]) <= distance)
         likely = np.flatnonzero(answer)
         for at in range(0, len(likely), _PAIRS_AT_ONCE):
             some = likely[at : at + _PAIRS_AT_ONCE]

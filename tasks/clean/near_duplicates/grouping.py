@@ -108,7 +108,7 @@ class _Search:
                 self.labels = _merged(self.labels, self._owners[a[near]], self._owners[b[near]])
 
     def _label(self, items: Places) -> Places:
-        return self.labels[self._owners[items]]
+        return np.asarray(self.labels[self._owners[items]])
 
 
 def _pairs_in_runs(first: Places, sizes: Places) -> Iterator[tuple[Places, Places]]:
@@ -173,7 +173,7 @@ def hamming_grouping(codes: NDArray[np.uint64], distance: int) -> Grouping:
     distinct, owners = np.unique(codes, return_inverse=True)
 
     def near(left: Places, right: Places) -> NDArray[np.bool_]:
-        return np.bitwise_count(distinct[left] ^ distinct[right]) <= distance
+        return np.asarray(np.bitwise_count(distinct[left] ^ distinct[right]) <= distance)
 
     found = grouped(hamming_tables(distinct, distance), np.arange(len(distinct)), near)
     return Grouping(found.labels[owners], found.n_compared, found.n_skipped)

@@ -42,7 +42,6 @@ MIN_FINE_CORRELATION, MAX_FINE_APART = 0.99, 0.5
 COLOURLESS = 2.0
 _PAIRS_AT_ONCE = 2048
 
-_PLAIN = Form()
 _CROPS = tuple(
     Form(rows, columns)
     for rows, columns in (
@@ -96,26 +95,20 @@ def group_images(n: int, sketches: Sketches, distance: int, symmetries: Symmetri
         distance: The most bits of 64 in which the codes of a pair may differ.
         symmetries: Whether mirror images (``flips``), or those turned too (``all``), are the same.
     """
-    forms = (_PLAIN, *_MIRRORED[symmetries], *_CROPS)
-    n_whole = len(forms) - len(_CROPS)
-    item_codes: list[NDArray[np.uint64]] = []
-    fine = np.zeros(n, bool)
+    forms = (Form(), *_MIRRORED[symmetries], *_CROPS)
     found = np.zeros((len(forms), n), np.uint64)
+    kept = np.ones((len(forms), n), bool)
     for part in portions(n):
         rows = sketches(np.arange(part.start, part.stop))
-        fine[part] = rows["fine"] == 1
         light = rows["light"].astype(np.float32)
         for which, form in enumerate(forms):
             found[which, part] = codes(light, form)
-    # The crop of an image of few pixels may be another drawing.
-    kept = np.ones((len(forms), n), bool)
-    kept[n_whole:, fine] = False
-    items = np.flatnonzero(kept.ravel())
-    item_codes.append(found.ravel()[items])
-    all_codes = np.concatenate(item_codes)
-    form_of, owners = items // n if n else items, items % n if n else items
-    near = images_near(sketches, all_codes, form_of, owners, forms, distance)
-    return grouped(hamming_tables(all_codes, distance), owners, near)
+        # The crop of an image of few pixels may be another drawing.
+        kept[-len(_CROPS) :, part] = rows["fine"] == 0
+    form_of, owners = np.nonzero(kept)
+    item_codes = found[kept]
+    near = images_near(sketches, item_codes, form_of, owners, forms, distance)
+    return grouped(hamming_tables(item_codes, distance), owners, near)
 
 
 def images_near(
@@ -150,7 +143,7 @@ def images_near(
         return light, colour, rows["fine"] == 1
 
     def near(left: Places, right: Places) -> NDArray[np.bool_]:
-        answer = np.bitwise_count(item_codes[left] ^ item_codes[right]) <= distance
+        answer = np.asarray(np.bitwise_count(item_codes[left] ^ item_codes[right]) <= distance)
         likely = np.flatnonzero(answer)
         for at in range(0, len(likely), _PAIRS_AT_ONCE):
             some = likely[at : at + _PAIRS_AT_ONCE]

@@ -44,7 +44,8 @@ class Form:
         side = pictures.shape[1]
         turned = pictures.swapaxes(1, 2) if self.transpose else pictures
         if self.rows != (0.0, 1.0) or self.columns != (0.0, 1.0):
-            turned = resampling(self.rows, side) @ turned @ resampling(self.columns, side).T
+            rows, columns = resampling(self.rows, side), resampling(self.columns, side)
+            turned = np.asarray(rows @ turned @ columns.T, np.float32)
         turned = turned[:, ::-1] if self.flip_rows else turned
         return turned[:, :, ::-1] if self.flip_columns else turned
 
@@ -52,7 +53,7 @@ class Form:
         """Return the slow waves ``(n, 11, 11)`` in pictures of this form, without making it."""
         turned = pictures.swapaxes(1, 2) if self.transpose else pictures
         rows = _waves(self.rows, self.flip_rows)
-        return rows @ turned @ _waves(self.columns, self.flip_columns).T
+        return np.asarray(rows @ turned @ _waves(self.columns, self.flip_columns).T, np.float32)
 
 
 @cache
@@ -124,12 +125,13 @@ def likeness(one: Pictures, other: Pictures) -> tuple[NDArray[np.float32], NDArr
 def halved(pictures: Pictures) -> Pictures:
     """Return pictures of half the side, by the mean of each two by two places."""
     n, side, _ = pictures.shape
-    return pictures.reshape(n, side // 2, 2, side // 2, 2).mean(axis=(2, 4))
+    blocks = pictures.reshape(n, side // 2, 2, side // 2, 2)
+    return np.asarray(blocks.mean(axis=(2, 4)), np.float32)
 
 
 def _centred(pictures: Pictures) -> Pictures:
     flat = pictures.reshape(len(pictures), -1)
-    return flat - flat.mean(axis=1, keepdims=True)
+    return np.asarray(flat - flat.mean(axis=1, keepdims=True), np.float32)
 
 
 def portions(n: int) -> Iterator[slice]:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from tasks.clean.media import MediaKind
 from tasks.clean.near_duplicates.audio import group_recordings
 from tasks.clean.near_duplicates.grouping import Grouping, Places
 from tasks.clean.near_duplicates.images import group_images
@@ -58,7 +58,7 @@ class Compared(NamedTuple):
 def find_near_duplicates(
     sources: Sequence[AnySource],
     folder: Path,
-    sketches: Mapping[str, SketchBook],
+    sketches: Mapping[MediaKind, SketchBook],
     params: NearDuplicateParams,
 ) -> list[Compared]:
     """Group the near duplicates among the kept records, and write ``near_duplicates.parquet``.
@@ -73,7 +73,11 @@ def find_near_duplicates(
     tables = {source.name: folder / "records" / f"{source.name}.parquet" for source in sources}
     n_rows = sum(open_table(table).metadata.num_rows for table in tables.values())
     with progress("comparing values", n_rows) as advance:
-        for modality, setting in (("image", params.images), ("audio", params.audio)):
+        kinds: tuple[tuple[MediaKind, str], ...] = (
+            ("image", params.images),
+            ("audio", params.audio),
+        )
+        for modality, setting in kinds:
             columns = columns_of(sources, tables, modality)
             if columns and setting == "group":
                 found.append(

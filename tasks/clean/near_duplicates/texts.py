@@ -97,7 +97,7 @@ def shingles(texts: pa.Array) -> Shingles:
 def _word_hashes(words: pa.Array) -> NDArray[np.uint64]:
     """Hash each distinct word once."""
     encoded = words.dictionary_encode()
-    return text_ids(encoded.dictionary)[encoded.indices.to_numpy()]
+    return np.asarray(text_ids(encoded.dictionary)[encoded.indices.to_numpy()])
 
 
 def _sets(hashes: NDArray[np.uint64], owner: Places, n_texts: int) -> Shingles:
@@ -129,9 +129,9 @@ def band_keys(sets: Shingles) -> NDArray[np.uint64]:
     owner = np.repeat(np.arange(n_texts), sets.sizes)
     scrambled = _mixed(sets.hashes ^ np.uint64(0x5851F42D4C957F2D))
     bins = ((scrambled >> np.uint64(32)) * np.uint64(N_BINS) >> np.uint64(32)).astype(np.int64)
-    lowest = np.full(n_texts * N_BINS, _EMPTY)
-    np.minimum.at(lowest, owner * N_BINS + bins, scrambled * np.uint64(0x2545F4914F6CDD1D))
-    lowest = lowest.reshape(n_texts, N_BINS)
+    flat = np.full(n_texts * N_BINS, _EMPTY)
+    np.minimum.at(flat, owner * N_BINS + bins, scrambled * np.uint64(0x2545F4914F6CDD1D))
+    lowest = flat.reshape(n_texts, N_BINS)
     _borrow(lowest)
     rows = lowest.reshape(n_texts, N_BANDS, BAND_ROWS)
     keys = np.tile(np.arange(1, N_BANDS + 1, dtype=np.uint64), (n_texts, 1))
@@ -160,7 +160,7 @@ class TextBook:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._keys = [tempfile.TemporaryFile(dir=folder) for _ in range(N_BANDS)]
+        self._keys = [tempfile.TemporaryFile(dir=folder) for _ in range(N_BANDS)]  # noqa: SIM115
         self._sets = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (closed with the book)
         self._sizes: list[NDArray[np.uint16]] = []
         self._ids: list[NDArray[np.uint64]] = []

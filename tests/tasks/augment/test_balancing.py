@@ -48,9 +48,7 @@ def test_a_number_can_be_balanced_by_its_inputs(augmenting, split_samples):
     samples = split_samples([1.0, 2.0, 3.0], ["train"] * 3, image=["i", None, None])
     report = augmenting.run(samples, balance="modalities")
     assert set(report.modalities_after.values()) == {2}
-    with pytest.raises(
-        DataError, match="expects a target that is a category, found number"
-    ):
+    with pytest.raises(DataError, match="expects a target that is a category, found number"):
         augmenting.run(samples, balance="classes_and_modalities")
 
 

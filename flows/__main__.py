@@ -86,6 +86,24 @@ def check() -> None:
     out.print(f"{PARAMS} is right: project {params.project.name}, inputs {params.align.inputs}")
 
 
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(help="A file, a folder, or a glob in quotes.")],
+    rows: Annotated[
+        int, typer.Option(min=20, help="Rows of each table to look at, at most.")
+    ] = 100_000,
+) -> None:
+    """Guess settings for some data, with what speaks for each; a run itself guesses nothing."""
+    from flows.inspection_table import show_sources
+    from tasks.collect.inspection import inspect as look_at
+    from tasks.collect.inspection_yaml import as_yaml
+
+    found = look_at(path, rows)
+    if out.is_terminal:
+        show_sources(found, out)
+    plain(as_yaml(found).rstrip())
+
+
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )

@@ -179,3 +179,30 @@ def _text(cell: Any) -> str | None:
         case _:
             text = str(value)
     return text
+
+
+def header_of_workbook(path: Path) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]] | None:
+    """Return the header of a workbook's first sheet, and which sheet that is among several.
+
+    Raises:
+        SourceError: It cannot be read.
+    """
+    _require_believable(path)
+    from openpyxl import load_workbook
+
+    try:
+        book = load_workbook(path, read_only=True, data_only=True, keep_links=False)
+        names = list(book.sheetnames)
+        book.close()
+    except _FAULTS as fault:
+        raise SourceError(f"{path}: not a whole Excel workbook ({fault})") from None
+    written = (("sheet", names[0]),) if len(names) > 1 else ()
+    source = TableSource.model_validate(
+        {"kind": "table", "name": "first", "path": path.name, "columns": {"-": "text"}}
+        | dict(written)
+    )
+    for cells in _rows(path, source):
+        texts = [_text(cell) for cell in cells]
+        if any(texts):
+            return tuple(name for name in _without_blank_end(texts) if name), written
+    return None

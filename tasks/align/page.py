@@ -24,13 +24,16 @@ Clocks = Mapping[str, Mapping[str, SignalClock]]
 """By right source and left recording."""
 
 
-def align_page(project: str, report: AlignReport, clocks: Clocks) -> str:
+def align_page(
+    project: str, report: AlignReport, clocks: Clocks, more: Sequence[PageSection] = ()
+) -> str:
     """Return the page.
 
     Args:
         project: Its name.
         report: What the stage found.
         clocks: The clocks that were estimated from signals, with their curves.
+        more: Sections to stand behind these.
     """
     with drawing():
         sections = [
@@ -38,6 +41,7 @@ def align_page(project: str, report: AlignReport, clocks: Clocks) -> str:
             *([_segments(report)] if report.segments is not None else []),
             *(_pair(pair, clocks.get(pair.right, {})) for pair in report.pairs),
             _balance(report),
+            *more,
         ]
     lead = (
         f"{report.n_samples:,} samples from {report.n_base:,} base records; "

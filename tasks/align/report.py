@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from tasks.align.suspects.report import SuspectsReport
 from tasks.samples.report import StageReport
 from tasks.samples.schema import Contract
 
@@ -268,6 +269,7 @@ class AlignReport(StageReport):
     """Of all records of the target's own source."""
 
     target_after: TargetBalance
+    suspects: SuspectsReport | None = None
     notices: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
@@ -280,5 +282,6 @@ class AlignReport(StageReport):
             *([self.segments.line()] if self.segments is not None else []),
             *(pair.line() for pair in self.pairs),
             *([f"samples that lack an input: {', '.join(missing)}"] if missing else []),
+            *(self.suspects.lines() if self.suspects is not None else []),
             *(f"note: {notice}" for notice in self.notices),
         ]

@@ -1,11 +1,13 @@
 """Align: join the records of all sources, by key, by time and by windows, into one row per sample.
 
 Reads   data/clean/records/<source>.parquet   kept records
+        data/collect/media/                   what suspects are judged by
 Writes  data/align/samples.parquet            one row per sample: target and every joined column
         data/align/windows/                   windows of sensor sources, by content digest
         data/align/unmatched.parquet          records that found no partner, with the reason
         data/align/fuzzy_matches.parquet      records joined by a key that is only alike
         data/align/quarantine.parquet         base records that gave no sample, with the reason
+        data/align/flags.parquet              samples that look wrong and stay, with what was found
         reports/align.html                    the joins as a page
 """
 
@@ -40,6 +42,8 @@ from tasks.align.recordings import SensorRecords
 from tasks.align.report import AlignReport, InputReport, SegmentsReport
 from tasks.align.segments import FAULTS, Segmenter
 from tasks.align.sources import Source
+from tasks.align.suspects.outcome import settle_suspects, stored_media
+from tasks.align.suspects.page import suspect_sections
 from tasks.align.window_store import WindowStore
 from tasks.errors import DataError, listing
 from tasks.params import Params
@@ -51,7 +55,7 @@ from tasks.samples.records import FILE, ROW, origin_column
 from tasks.samples.schema import InputSpec, SampleSchema
 from tasks.samples.tables import write_batches, write_table
 
-READS = ("clean",)
+READS = ("collect", "clean")
 
 UNMATCHED_SCHEMA = pa.schema(
     [
@@ -118,8 +122,11 @@ def run(params: Params, folders: StageFolders) -> AlignReport:
             folders.output / "fuzzy_matches.parquet",
         )
         report = describe(params, schema, reached, verdicts, joined, base)
+    report, suspects = settle_suspects(params, schema, folders, report)
     clocks = {one.pair.right: one.clocks for one in joined}
-    write_text(folders.reports / "align.html", align_page(params.project.name, report, clocks))
+    sections = suspect_sections(suspects, schema, lambda: stored_media(folders))
+    page = align_page(params.project.name, report, clocks, sections)
+    write_text(folders.reports / "align.html", page)
     return report
 
 

@@ -25,7 +25,13 @@ from tasks.align.suspects.doubts import (
     to_set_aside,
 )
 from tasks.align.suspects.equality import Codes, input_codes, same_inputs
-from tasks.align.suspects.labels import Examined, LabelSuspects, suspect_classes, suspect_numbers
+from tasks.align.suspects.labels import (
+    FEWEST_SAMPLES,
+    Examined,
+    LabelSuspects,
+    suspect_classes,
+    suspect_numbers,
+)
 from tasks.align.suspects.pairs import PairSuspects, suspect_pairs
 from tasks.align.suspects.report import ClassSuspects, SuspectsReport
 from tasks.align.suspects.towers import checkpoint_fits, reads
@@ -120,7 +126,8 @@ def find_suspects(
     if settings.contradictions != "off":
         contradictions = find_contradictions(same_inputs(list(codes.values())), targets)
         doubts += doubts_of_contradictions(contradictions, settings.contradictions)
-    if judges_labels(settings, schema) or judges_pairs(settings, schema):
+    judges = judges_labels(settings, schema) or judges_pairs(settings, schema)
+    if judges and len(ids) >= FEWEST_SAMPLES:
         with threadpool_limits(limits=1):  # in another order of adding, sums are other sums
             evidence = gather(schema, samples, ids, targets, codes, open_media, settings, seed)
             labels = label_suspects(settings, schema, evidence, seed)
@@ -157,6 +164,11 @@ def judges_pairs(settings: SuspectParams, schema: SampleSchema) -> bool:
     return settings.pairs != "off" and len(schema.inputs) > 1
 
 
+def needs_media(schema: SampleSchema) -> bool:
+    """Tell whether some input is read by digest."""
+    return any(spec.modality in _FROM_MEDIA for spec in schema.inputs)
+
+
 def gather(
     schema: SampleSchema,
     samples: Path,
@@ -175,8 +187,7 @@ def gather(
     at = np.asarray(at[np.asarray(order)], dtype=np.int64)
     columns = [c for s in schema.inputs for c in ([c.name for c in s.columns] or [s.column])]
     table = rows_at(samples, at, columns)
-    from_media = any(spec.modality in _FROM_MEDIA for spec in schema.inputs)
-    media = open_media() if from_media else None
+    media = open_media() if needs_media(schema) else None
     features = {spec.name: features_of(table, spec, media, seed) for spec in schema.inputs}
     inputs = [spec for spec in schema.inputs if len(features[spec.name].distinct)]
     return Evidence(
@@ -294,6 +305,13 @@ def _classes(
 
 def notices(settings: SuspectParams, schema: SampleSchema, report: SuspectsReport) -> Iterator[str]:
     """Yield what a person should know of how samples were judged."""
+    if report.n_samples < FEWEST_SAMPLES and (
+        judges_labels(settings, schema) or judges_pairs(settings, schema)
+    ):
+        yield (
+            f"{report.n_samples:,} samples are too few to tell wrong labels or misfits by; "
+            f"it takes {FEWEST_SAMPLES}"
+        )
     if 0 < report.n_examined < report.n_samples:
         yield (
             f"labels and pairs were judged on {report.n_examined:,} of {report.n_samples:,} "

@@ -29,7 +29,7 @@ SKILL_TO_TRUST = 0.7
 FAR_OFF = 6.0
 """A number is suspect where it is off by this many ordinary errors."""
 
-SURE = 0.5
+SURE = 0.75
 """How probable another class must be for a label to be suspect."""
 
 _SHARPNESS = (0.5, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
@@ -223,15 +223,23 @@ def _problem(
 
 def _most_probable(problem: Problem, label: NDArray[np.int64]) -> tuple[str, Numbers]:
     """Return the way of predicting that gives the given labels most credit, and what it says."""
+    parts = problem.strata.parts()
     chosen: tuple[float, str, Numbers] | None = None
     for name, out in predictions(problem):
-        loss, sharpness = min(
-            (_surprise(probabilities(out, sharpness), label), sharpness) for sharpness in _SHARPNESS
-        )
+        said = np.empty_like(out)
+        for at in parts:
+            said[at] = _calibrated(out[at], label[at])
+        loss = _surprise(said, label)
         if chosen is None or loss < chosen[0]:
-            chosen = loss, name, probabilities(out, sharpness)
+            chosen = loss, name, said
     assert chosen is not None
     return chosen[1], chosen[2]
+
+
+def _calibrated(scores: Numbers, label: NDArray[np.int64]) -> Numbers:
+    """Return probabilities as sharp as the given labels bear out."""
+    sharpness = min(_SHARPNESS, key=lambda each: _surprise(probabilities(scores, each), label))
+    return probabilities(scores, sharpness)
 
 
 def probabilities(scores: Numbers, sharpness: float) -> Numbers:
@@ -245,9 +253,9 @@ def probabilities(scores: Numbers, sharpness: float) -> Numbers:
 
 
 def _surprise(probability: Numbers, label: NDArray[np.int64]) -> float:
-    """Return the mean surprise; that of one sample is bounded, as its label may be wrong."""
+    """Return how surprising the given labels are, on average."""
     given = probability[np.arange(len(label)), label]
-    return float(-np.log(np.maximum(given, 1e-3)).mean())
+    return float(-np.log(np.maximum(given, 1e-9)).mean())
 
 
 def _common_enough(given: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -106,13 +106,14 @@ class SuspectsReport(Contract):
         if self.labels and self.labels.n_flagged:
             words.append(f"{self.labels.n_flagged:,} labels look wrong")
         if self.contradictions and self.contradictions.n_flagged:
-            words.append(f"{self.contradictions.n_flagged:,} contradict another of equal inputs")
+            words.append(f"{self.contradictions.n_flagged:,} samples contradict their likes")
         words += [
-            f"{pair.n_flagged:,} have a {pair.left} that does not fit the {pair.right}"
+            f"{pair.n_flagged:,} do not fit together in {pair.left} and {pair.right}"
             for pair in self.pairs
             if pair.n_flagged
         ]
+        notes = [f"note: {notice}" for notice in self.notices]
         if not words:
-            return []
-        told = f"suspects: {'; '.join(words)}; {self.n_flagged:,} samples flagged"
-        return [f"{told}, {self.n_dropped:,} set aside" if self.n_dropped else told]
+            return notes
+        aside = f", {self.n_dropped:,} set aside" if self.n_dropped else ""
+        return [f"suspects: {'; '.join(words)}: {self.n_flagged:,} flagged{aside}", *notes]

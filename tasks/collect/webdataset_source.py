@@ -33,9 +33,9 @@ class _Sample:
     names: list[str] = field(default_factory=list)
     fault: Fault | None = None
 
-    def fail(self, reason: str, detail: str) -> None:
+    def fail(self, fault: Fault) -> None:
         """Remember the first thing that is wrong."""
-        self.fault = self.fault or Fault(reason, detail)
+        self.fault = self.fault or fault
 
 
 @source_kinds.register("webdataset")
@@ -78,11 +78,10 @@ class _Reading:
             row += 1
             digest = content_digest((sample.key,))
             if digest in there and sample.fault is None:
-                sample.fail(
-                    "scattered_sample",
-                    f"{excerpt(sample.key)} stands in the archive twice, its members apart or "
-                    "repeated; pack it sorted by name",
+                detail = (
+                    f"{excerpt(sample.key)} stands in the archive twice; pack it sorted by name"
                 )
+                sample.fail(Fault("scattered_sample", detail))
             repeated = digest in there or self._is_of_another(digest)
             name = f"{file}/{sample.key}" if repeated else sample.key
             there.add(digest)
@@ -114,7 +113,7 @@ class _Reading:
             for member in members_of(path):
                 if member.unsafe:
                     alone = _Sample(member.name or "?", names=[member.name])
-                    alone.fail("unsafe_member", f"{excerpt(member.name)} {member.unsafe}")
+                    alone.fail(Fault("unsafe_member", f"{excerpt(member.name)} {member.unsafe}"))
                     yield alone
                     continue
                 key, ending = key_and_ending(member.name)
@@ -142,11 +141,11 @@ class _Reading:
             return
         most = MAX_MEDIUM_BYTES if self._is_medium(ending) else MAX_TEXT_BYTES
         if member.n_bytes > most:
-            sample.fail(
-                "too_large", f"{excerpt(member.name)}: {member.n_bytes:,} bytes, more than {most:,}"
-            )
+            detail = f"{excerpt(member.name)}: {member.n_bytes:,} bytes, more than {most:,}"
+            sample.fail(Fault("too_large", detail))
         elif ending in sample.contents:
-            sample.fail("duplicate_member", f"{excerpt(member.name)} is in the archive twice")
+            detail = f"{excerpt(member.name)} is in the archive twice"
+            sample.fail(Fault("duplicate_member", detail))
         elif sample.fault is None:
             sample.contents[ending] = member.read()
 

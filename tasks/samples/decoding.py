@@ -96,26 +96,33 @@ def decode_opened(image: Image.Image, enough_pixels: int | None = None) -> Image
 
     Args:
         image: From :func:`open_image`; nothing of it was decoded yet.
-        enough_pixels: A JPEG may be decoded to half, a quarter or an eighth of its size, as long as
-            its longer side keeps so many pixels and the shorter a quarter of that. All of its bytes
-            are read and checked all the same; only sums and colours of fewer pixels are worked out.
+        enough_pixels: The image may be made smaller by a whole factor, as long as its longer side
+            keeps so many pixels and its shorter side a quarter of that. A JPEG is then decoded to
+            an eighth, a quarter or half of its size: all of its bytes are read and checked all the
+            same, and only the sums and colours of fewer pixels are worked out.
 
     Raises:
         Undecodable: As :func:`decode_image`.
     """
     if enough_pixels is not None and image.format == "JPEG":
-        short, long = sorted(image.size)
-        factor = max(1, min(long // enough_pixels, 4 * short // enough_pixels))
+        factor = _spare_factor(image, enough_pixels)
         image.draft(None, (image.width // factor, image.height // factor))
     try:
         image.load()
-        return _to_rgb(_upright(image))
+        upright = _to_rgb(_upright(image))
     except Undecodable:
         raise
     except _DECODER_FAULTS as fault:
         text = str(fault)
         reason = "truncated" if "truncated" in text or "Truncated" in text else "corrupt"
         raise Undecodable(reason, text) from None
+    factor = 1 if enough_pixels is None else _spare_factor(upright, enough_pixels)
+    return upright if factor == 1 else upright.reduce(factor)
+
+
+def _spare_factor(image: Image.Image, enough_pixels: int) -> int:
+    short, long = sorted(image.size)
+    return max(1, min(long // enough_pixels, 4 * short // enough_pixels))
 
 
 def open_image(content: bytes, max_pixels: int = MAX_IMAGE_PIXELS) -> Image.Image:

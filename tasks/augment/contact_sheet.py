@@ -12,17 +12,24 @@ from PIL import Image
 from tasks.augment.findings import Shown
 from tasks.augment.report import AugmentReport
 from tasks.errors import DataError
-from tasks.samples.decoding import Recording, Undecodable, decode_audio, decode_image
+from tasks.samples.decoding import Recording, decode_audio, decode_image
 from tasks.samples.media import Media
 from tasks.samples.page import PageExhibit, PageSection, Table, stage_page
-from tasks.samples.pieces import Piece, audio_piece, image_piece, piece_of, series_piece
+from tasks.samples.pieces import (
+    THUMBNAIL_PIXELS,
+    Piece,
+    audio_piece,
+    image_piece,
+    piece_of,
+    series_piece,
+)
 from tasks.samples.schema import PARENT_ID, RECIPE, SAMPLE_ID, TARGET, InputSpec, SampleSchema
 from tasks.samples.transforms import apply_recipe
 from tasks.samples.windows import decode_window
 from tasks.samples.wording import number, percent, short
 
 MOST_ROWS = 20
-_MOST_PIXELS = 512
+_MOST_PIXELS = 1024
 
 
 def contact_sheet(
@@ -61,7 +68,7 @@ def contact_sheet(
                 exhibits=tuple(_exhibit(pair, schema, media) for pair in shown),
             )
         )
-    lead = ". ".join(report.lines()[:2]) + "."
+    lead = "; ".join(report.lines()[:2]) + "."
     return stage_page("The augment stage", lead, sections)
 
 
@@ -107,7 +114,7 @@ def _exhibit(pair: Shown, schema: SampleSchema, media: Media) -> PageExhibit:
         steps = recipe.get(spec.name, [])
         pieces += _pieces(spec, before, after, steps, media)
         if steps:
-            told.append(f"{spec.name}: {', '.join(map(step_in_words, steps))}")
+            told.append(f"{spec.name}: {', '.join(step_in_words(spec.modality, s) for s in steps)}")
     if before[TARGET] != after[TARGET]:
         told.append(f"target: {short(str(before[TARGET]))} → {short(str(after[TARGET]))}")
     caption = "; ".join(told) or "no recipe: see the texts and values"
@@ -134,6 +141,8 @@ def _pieces(
             yield _named(_readable(spec, after, media), "after")
     elif not steps or original.kind == "note":
         yield _named(original, "unchanged")
+    elif spec.modality == "image":
+        yield side_by_side(spec, media.read(before[spec.column]), steps, original.path)
     else:
         yield _named(original, "before")
         yield changed_piece(
@@ -169,21 +178,29 @@ def _cell(value: Any) -> str:
     return number(value) if isinstance(value, float) else short(str(value))
 
 
+def side_by_side(
+    spec: InputSpec, content: bytes, steps: Sequence[Mapping[str, Any]], path: str
+) -> Piece:
+    """Return an image on the left, and with its recipe applied, as training does, on the right."""
+    image = decode_image(content)
+    changed = apply_recipe(image, steps, "image")
+    gap = max(1, image.width // 12)
+    both = Image.new("RGB", (2 * image.width + gap, image.height), "white")
+    both.paste(image, (0, 0))
+    both.paste(changed, (image.width + gap, 0))
+    larger = max(1, THUMBNAIL_PIXELS // max(both.size))  # else two small ones share one's place
+    both = both.resize((larger * both.width, larger * both.height), Image.Resampling.NEAREST)
+    return image_piece(f"{short(spec.name)} before and after", _png(both), path)
+
+
 def changed_piece(
     name: str, spec: InputSpec, content: bytes, steps: Sequence[Mapping[str, Any]]
 ) -> Piece:
-    """Return a medium with its recipe applied, exactly as training applies it."""
-    try:
-        if spec.modality == "image":
-            image = apply_recipe(decode_image(content), steps, "image")
-            return image_piece(name, _png(image), "")
-        if spec.modality == "audio":
-            recording = apply_recipe(decode_audio(content), steps, "audio")
-            return audio_piece(name, _wav(recording), "")
-    except Undecodable as verdict:
-        return Piece(name, "note", f"cannot be shown: {short(str(verdict), 120)}")
-    window = apply_recipe(decode_window(content), steps, "timeseries")
-    return series_piece(name, window, spec.channels, spec.rate_hz)
+    """Return a recording or a window with its recipe applied, as training does."""
+    if spec.modality == "timeseries":
+        window = apply_recipe(decode_window(content), steps, "timeseries")
+        return series_piece(name, window, spec.channels, spec.rate_hz)
+    return audio_piece(name, _wav(apply_recipe(decode_audio(content), steps, "audio")), "")
 
 
 def _png(image: Image.Image) -> bytes:
@@ -200,19 +217,45 @@ def _wav(recording: Recording) -> bytes:
     return buffer.getvalue()
 
 
-def step_in_words(step: Mapping[str, Any]) -> str:
-    """Say what a step of a recipe does.
+_STEP_WORDS = {
+    ("image", "shift"): "moved {dx:+.0%} across and {dy:+.0%} down",
+    ("image", "rotate"): "turned by {degrees:.0f}°",
+    ("image", "flip_horizontal"): "mirrored",
+    ("image", "crop"): "cropped to {width:.0%} × {height:.0%}",
+    ("image", "colour"): "brightness × {brightness:.2f}, contrast × {contrast:.2f}, "
+    "saturation × {saturation:.2f}",
+    ("image", "blur"): "blurred by {radius:.1%}",
+    ("image", "noise"): "noise of {sigma:.0f} levels",
+    ("image", "erase"): "{width:.0%} × {height:.0%} painted over",
+    ("image", "jpeg"): "JPEG of quality {quality}",
+    ("image", "autocontrast"): "contrast stretched",
+    ("image", "equalize"): "levels equalised",
+    ("image", "posterize"): "{bits} bits a level",
+    ("image", "sharpness"): "sharpness × {factor:.2f}",
+    ("image", "shear"): "slanted by {x:+.0%} and {y:+.0%}",
+    ("audio", "noise"): "noise {snr_db:.0f} dB below",
+    ("audio", "gain"): "{db:+.1f} dB",
+    ("audio", "shift"): "moved by {seconds:+.3f} s",
+    ("audio", "time_mask"): "{length:.0%} silenced",
+    ("audio", "frequency_mask"): "mel scale without {low:.0%} to {high:.0%}",
+    ("audio", "speed"): "speed × {factor:.2f}",
+    ("timeseries", "jitter"): "jitter of {sigma:.0%}",
+    ("timeseries", "scale"): "each channel scaled, spread {sigma:.0%}",
+    ("timeseries", "warp"): "time warped, spread {sigma:.0%}",
+}
 
-    >>> step_in_words({"name": "rotate", "degrees": -3.25})
-    'rotate (degrees -3.25)'
-    >>> step_in_words({"name": "noise", "sigma": 2.0, "seed": 7})
-    'noise (sigma 2)'
+
+def step_in_words(modality: str, step: Mapping[str, Any]) -> str:
+    """Say what a step of a recipe does; the name and numbers of a third party's.
+
+    >>> step_in_words("image", {"name": "shift", "dx": 0.05, "dy": -0.02})
+    'moved +5% across and -2% down'
+    >>> step_in_words("image", {"name": "swirl_up", "turns": 2.0, "seed": 7})
+    'swirl up (turns 2)'
     """
-    numbers = ", ".join(
-        f"{name} {value:.3g}" for name, value in step.items() if name not in ("name", "seed")
-    )
-    return (
-        f"{step['name'].replace('_', ' ')} ({numbers})"
-        if numbers
-        else str(step["name"].replace("_", " "))
-    )
+    words = _STEP_WORDS.get((modality, step["name"]))
+    if words is not None:
+        return words.format(**step)
+    name = str(step["name"]).replace("_", " ")
+    numbers = ", ".join(f"{n} {v:.3g}" for n, v in step.items() if n not in ("name", "seed"))
+    return f"{name} ({numbers})" if numbers else name

@@ -9,7 +9,8 @@ import pytest
 import soundfile
 from PIL import Image
 
-from tasks.augment.contact_sheet import changed_piece
+from tasks.augment.contact_sheet import side_by_side, step_in_words
+from tasks.augment.policies import audio_policies, image_policies, timeseries_policies
 from tasks.samples.media import digest_of
 from tasks.samples.schema import InputSpec, SampleSchema
 from tasks.samples.transforms import apply_recipe
@@ -59,12 +60,13 @@ def page(augmenting, split_samples):
 
 def test_the_page_shows_a_dozen_copies_of_every_modality(page):
     assert page.count('class="exhibit"') == 12
-    assert page.count('src="data:image/png') == 24
+    assert page.count('src="data:image/png') == 12
     assert page.count('src="data:audio/wav') == 24
     assert page.count('src="data:image/svg+xml') == 24
     assert page.count(">question before<") == page.count(">question after<") == 12
     assert page.count(" → ") >= 12
-    assert "rotate (degrees" in page
+    assert "turned by" in page
+    assert "each channel scaled" in page
     assert "mixup" in page
     assert "seed" not in page
     assert len(page) < 2_000_000
@@ -77,10 +79,32 @@ def test_the_page_escapes_what_users_wrote_and_loads_nothing(page):
 
 def test_the_image_after_is_what_training_reads():
     steps = [{"name": "rotate", "degrees": 10.0}, {"name": "flip_horizontal"}]
-    piece = changed_piece("image after", IMAGE, picture(), steps)
-    shown = Image.open(io.BytesIO(base64.b64decode(piece.content.split(",")[1])))
-    expected = apply_recipe(Image.open(io.BytesIO(picture())).convert("RGB"), steps, "image")
-    assert np.array_equal(np.asarray(shown.convert("RGB")), np.asarray(expected))
+    piece = side_by_side(IMAGE, picture(), steps, "photos/1.png")
+    shown = Image.open(io.BytesIO(base64.b64decode(piece.content.split(",")[1]))).convert("RGB")
+    before = Image.open(io.BytesIO(picture())).convert("RGB")
+    after = apply_recipe(before, steps, "image")
+    assert shown.size == (2 * (2 * 32 + 2), 2 * 24)
+    pixels = np.asarray(shown)[::2, ::2]
+    assert np.array_equal(pixels[:, :32], np.asarray(before))
+    assert np.array_equal(pixels[:, 34:], np.asarray(after))
+    assert piece.path == "photos/1.png"
+
+
+@pytest.mark.parametrize("modality", ["image", "audio", "timeseries"])
+def test_every_step_has_its_words(modality):
+    policies = {
+        "image": image_policies,
+        "audio": audio_policies,
+        "timeseries": timeseries_policies,
+    }[modality]
+    for name in policies:
+        drawn = [policies.get(name)(np.random.default_rng(seed)) for seed in range(9)]
+        steps = [{"name": name, **numbers} for numbers in drawn if numbers is not None]
+        assert steps
+        for step in steps:
+            words = step_in_words(modality, step)
+            assert "{" not in words
+            assert not words.startswith(f"{name} (")
 
 
 def test_a_medium_that_is_not_there_is_said(augmenting, split_samples):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import torch
 from hypothesis import given, settings
@@ -19,6 +20,8 @@ from tasks.finetune.training import FusionTrainer
 from tasks.models.heads.prediction import prediction_loss
 from tasks.models.online_augmentation import (
     Mixing,
+    OnlineAugmentation,
+    _flipped,
     changed_images,
     changed_recordings,
     changed_rows,
@@ -30,6 +33,7 @@ from tasks.models.online_augmentation import (
     mixed_loss,
     own_randomness,
 )
+from tasks.models.prepared import PreparedInput
 from tasks.params import Params
 from tasks.params.augment import OnlinePolicy
 from tasks.samples.folders import folder_digest, write_manifest
@@ -407,3 +411,65 @@ def test_the_mixed_loss_is_that_of_both_labels_in_their_parts(objective: str) ->
     assert torch.allclose(mixed_loss(outputs, labels, objective, mixing, weights), expected)
     alike = mixed_loss(outputs, labels, objective, None, torch.ones(4))
     assert torch.allclose(alike, prediction_loss(outputs, labels, objective))
+
+
+def planned(root: Path, **changes: Any) -> Any:
+    """Return the plan for the pictures of a project, without a model."""
+    samples = read_table(root / "data" / "augment" / "samples.parquet")
+    index = pc.fill_null(samples["rows.picture"].combine_chunks().dictionary_encode().indices, -1)
+    pictures = PreparedInput(np.zeros((99, 3, 8, 8)), index.to_numpy(), encoded=False, key="")
+    rows = PreparedInput(np.zeros((99, 3)), np.arange(len(index)), encoded=False, key="")
+    prepared = dict.fromkeys(("picture", "tone", "question", "tabular"), rows)
+    policy = OnlinePolicy.model_validate_json(json.dumps({"changes": changes}))
+    return OnlineAugmentation.plan(
+        policy, samples, prepared | {"picture": pictures}, dict.fromkeys(prepared), 3, False
+    )
+
+
+def test_images_of_samples_that_name_a_side_are_never_flipped(project: Path) -> None:
+    samples = read_table(project / "data" / "augment" / "samples.parquet")
+    questions = ["on the Left?" if i % 3 == 0 else "which?" for i in range(len(samples))]
+    with_column(project, "rows.question", questions)
+    plan = planned(project, image=["flip_horizontal"])
+    assert plan.keeps_sides.tolist() == [i % 3 == 0 for i in range(len(samples))]
+    assert "16 samples name a side" in plan.notices[0]
+    drawn = plan.drawn([0, 1, 2, 3], epoch=0)
+    given_batch = {
+        "values": torch.zeros((2, 3, 4, 4)),
+        "index": torch.tensor([0, 1, 1, 0]),
+        "present": torch.ones(4, dtype=torch.bool),
+    }
+    assert drawn.keeps_sides.tolist() == [True, False, False, True]
+    flips = torch.stack([_flipped(given_batch, drawn) for _ in range(40)])
+    assert not flips[:, 0].any()
+    assert flips[:, 1].any()
+    assert not flips[:, 1].all()
+
+
+def test_what_is_drawn_depends_on_seed_epoch_and_rows_alone(project: Path) -> None:
+    plan = planned(project, mixup=0.4, modality_dropout=0.3)
+
+    def told_of(rows: list[int], epoch: int) -> Any:
+        drawn = plan.drawn(rows, epoch)
+        hidden = {name: values.tolist() for name, values in drawn.hidden.items()}
+        return drawn.seed, drawn.own, drawn.partner.tolist(), hidden
+
+    first = told_of([1, 5, 7, 2], 0)
+    told_of([3, 4], 0)
+    assert told_of([1, 5, 7, 2], 0) == first
+    assert told_of([1, 5, 7, 2], 1) != first
+    assert told_of([5, 1, 7, 2], 0) != first
+
+
+def test_partners_of_cut_images_have_images(project: Path) -> None:
+    plan = planned(project, cutmix=1.0)
+    index = plan.prepared["picture"].index
+    rows = np.arange(len(index))
+    assert (index < 0).any()
+    for epoch in range(5):
+        drawn = plan.drawn(rows.tolist(), epoch)
+        assert sorted(drawn.partner.tolist()) == rows.tolist()
+        without = index < 0
+        assert (drawn.partner[without] == rows[without]).all()
+        assert drawn.box[2] ** 2 == pytest.approx(1 - drawn.own)
+        assert 0 <= drawn.box[0] <= drawn.box[0] + drawn.box[2] <= 1 + 1e-9

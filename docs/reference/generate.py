@@ -97,9 +97,12 @@ def table(model: type[BaseModel]) -> list[str]:
 
 def attribute_docstrings(model: type[BaseModel]) -> dict[str, str]:
     """Return the strings that stand below the fields of a class, which Python forgets."""
+    told = {}
+    for base in model.__bases__:
+        if issubclass(base, BaseModel) and base is not BaseModel:
+            told |= attribute_docstrings(base)
     (body,) = ast.parse(inspect.getsource(model)).body
     assert isinstance(body, ast.ClassDef)
-    told = {}
     for field, below in zip(body.body, body.body[1:], strict=False):
         if (
             isinstance(field, ast.AnnAssign)

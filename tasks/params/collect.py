@@ -54,7 +54,8 @@ class TableSource(WrittenCells):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     path: str
     """A table (.csv, .tsv, .jsonl, .parquet or .xlsx; the text formats also as .gz or .zst), a
-    folder of them or a glob (``parts/*.csv``), relative to ``collect.root``."""
+    folder of them or a glob (``parts/*.csv``), relative to ``collect.root``; or an address
+    (``https://``, ``s3://``, ``gs://``)."""
 
     columns: Annotated[dict[str, ColumnType], BeforeValidator(expanded_keys)] = Field(min_length=1)
     """The columns to take, and what each holds; all others are left out. ``{00..31}`` in a name
@@ -404,8 +405,8 @@ class RemoteParams(Section):
     sha256: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = Field(
         default_factory=dict
     )
-    """By address, the SHA-256 that the file must have; collect's report tells it after a run. Such
-    a file is not asked for again while the copy kept is that."""
+    """By address, the SHA-256 that the file must have; ``data/collect/remote.parquet`` tells it
+    after a run. Such a file is not asked for again while the copy kept is that."""
 
     allow_private_addresses: bool = False
     """Allow servers of your own network, ``http://`` too."""
@@ -425,6 +426,7 @@ class CollectParams(Section):
 
     sources: tuple[Source, ...] = Field(min_length=1)
     remote: RemoteParams = RemoteParams()
+    """What holds for files that are fetched."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> "CollectParams":

@@ -20,6 +20,7 @@ from flows.settings import settings
 from tasks.align.matching import Outcome
 from tasks.errors import PipelineError
 from tasks.params import load_params
+from tasks.params.clean import CHECKS
 
 REPOSITORY = Path(__file__).parents[2]
 REFERENCE = REPOSITORY / "docs/reference"
@@ -193,7 +194,8 @@ def test_the_reasons_on_the_page_are_those_in_the_code() -> None:
     told = set(re.findall(r"^\| `([a-z_:]+)` \|", text, re.MULTILINE))
     found = {reason for stage in ("collect", "clean", "align") for reason in _reasons(stage)}
     found |= set(_reasons("samples")) | {each.reason for each in Outcome if each.value}
-    assert len(found) >= 45
+    found |= set(CHECKS)
+    assert len(found) >= 80
     assert told == found
 
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -55,6 +56,28 @@ class MediaFiles:
     def n_files(self) -> int:
         """How many distinct contents were stored."""
         return len(self._digests)
+
+    def unlisted(self) -> list[str]:
+        """Return the files that lie beside collected ones, end like them, and were not asked for.
+
+        They are named relative to the root, in order.
+        """
+        endings: dict[str, set[str]] = defaultdict(set)
+        for path, known in self._known.items():
+            if isinstance(known, str):
+                folder, name = os.path.split(path)
+                endings[folder].add(PurePosixPath(name).suffix.lower())
+        found = [
+            Path(entry.path)
+            for folder, like in endings.items()
+            for entry in os.scandir(folder)
+            if PurePosixPath(entry.name).suffix.lower() in like
+            and not entry.name.startswith(".")
+            and os.path.realpath(entry.path) not in self._known
+            and entry.is_file()
+        ]
+        names = (path.relative_to(self.root).as_posix() for path in found)
+        return sorted(os.fsencode(name).decode("utf-8", "backslashreplace") for name in names)
 
     def prepare(self, cells: Sequence[str]) -> None:
         """Do nothing, since the files are here."""

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from tasks.collect.cells import BadCell, Parse, Value, parser_of
 from tasks.collect.identity import Identities, content_digest, occurrences, rejected_repeats
 from tasks.collect.media_files import CellMedia
+from tasks.collect.plausible_times import Years
 from tasks.collect.remote_address import redacted
 from tasks.collect.rows import Cell, Fault, Medium, RawRow, digest_of_row
 from tasks.params.collect import AnySource, CellMeaning, FolderSource, WrittenCells, is_remote
@@ -30,7 +30,7 @@ from tasks.samples.records import (
 from tasks.samples.tables import BATCH_ROWS, iter_batches, write_batches
 
 BATCH_BYTES = 64 * 2**20
-"""Media that a batch of rows may hold."""
+"""Text and media that a batch of rows may hold."""
 
 EXAMPLES = 3
 """Records of each reason that a report shows."""
@@ -69,12 +69,14 @@ class Collected:
         n_readable: Records that were written.
         set_aside: What of the others is told.
         nulls: For each column, how many records have no value in it.
+        years: The years of their times.
     """
 
     n_rows: int = 0
     n_readable: int = 0
     set_aside: Aside = field(default_factory=Aside)
     nulls: Counter[str] = field(default_factory=Counter)
+    years: Years = field(default_factory=Years)
 
     def put_aside(self, record: SetAside, quarantine: Quarantine) -> None:
         """Put a record into quarantine, and count it."""
@@ -120,20 +122,18 @@ def write_records(
     for batch in iter_batches(path, columns=list(source.columns)):
         for name in source.columns:
             result.nulls[name] += batch.column(name).null_count
+        result.years.add(batch)
         result.n_readable += batch.num_rows
     return result
 
 
 def _chunks(rows: Iterator[RawRow], media_at: Sequence[int]) -> Iterator[list[RawRow]]:
-    """Take rows by the batch; a batch is shorter where the rows hold many bytes of media."""
-    if not media_at:
-        while chunk := list(islice(rows, BATCH_ROWS)):
-            yield chunk
-        return
+    """Take rows by the batch; a batch is shorter where the rows hold much text or media."""
     chunk, n_bytes = [], 0
     for row in rows:
         chunk.append(row)
-        if row.cells:
+        n_bytes += len(row.raw)
+        if media_at and row.cells:
             held = (row.cells[i] for i in media_at)
             n_bytes += sum(len(cell.content) for cell in held if isinstance(cell, Medium))
         if len(chunk) == BATCH_ROWS or n_bytes > BATCH_BYTES:

@@ -5,6 +5,7 @@ from pydantic import BaseModel, ConfigDict
 from tasks.collect.records import Collected
 from tasks.collect.remote_address import redacted
 from tasks.collect.rows import Notes
+from tasks.errors import listing
 from tasks.params.collect import AnySource, HuggingfaceSource, is_remote
 from tasks.samples.report import SetAsideExample, StageReport, examples
 
@@ -31,6 +32,9 @@ class CollectedSource(BaseModel):
     notes: dict[str, int]
     """What else was seen, counted."""
 
+    implausible_times: dict[str, int]
+    """By column: times that are decades from most others, as a clock that was never set writes."""
+
     examples: tuple[SetAsideExample, ...]
 
     @classmethod
@@ -48,6 +52,7 @@ class CollectedSource(BaseModel):
             ignored_files=notes.ignored_files,
             unused_columns=notes.unused_columns[:50],
             notes=dict(sorted(notes.counts.items())),
+            implausible_times=collected.years.implausible(),
             examples=examples(collected.set_aside.first),
         )
 
@@ -60,6 +65,10 @@ class CollectReport(StageReport):
     """Distinct media, by their content."""
 
     media_bytes: int
+    unlisted_files: int
+    """Files beside those that records name, and like them, that no record names."""
+
+    unlisted_examples: tuple[str, ...]
     fetched_files: int = 0
     """Files that came from an address; ``data/collect/remote.parquet`` lists them."""
 
@@ -78,7 +87,21 @@ class CollectReport(StageReport):
                 for s in self.sources
                 for what, count in s.notes.items()
             ),
+            *(
+                f"{s.name}: {count:,} times of '{column}' are decades from the others "
+                "(implausible_time)"
+                for s in self.sources
+                for column, count in s.implausible_times.items()
+            ),
             f"{self.media_files:,} distinct media files, {self.media_bytes / 2**20:,.1f} MiB",
+            *(
+                [
+                    f"{self.unlisted_files:,} files lie beside these and no record names them, "
+                    f"such as {listing(self.unlisted_examples)}"
+                ]
+                if self.unlisted_files
+                else []
+            ),
             *(
                 [
                     f"{self.fetched_files:,} files from addresses, "

@@ -70,6 +70,7 @@ def write_readings(
                 result.n_readable += batch.num_rows
                 result.n_rows += batch.num_rows + len(set_aside)
                 result.nulls.update({n: batch.column(n).null_count for n in source.columns})
+                result.years.add(batch)
                 advance(batch.num_rows + len(set_aside))
                 yield batch
 

@@ -58,10 +58,13 @@ def run(params: Params, folders: StageFolders) -> CollectReport:
             collected, notes = collect_source(place, of_cells, output, quarantine)
             require_whole(source.name, collected, params.project.max_bad_fraction)
             described.append(CollectedSource.describe(source, collected, notes))
+    unlisted = media.unlisted()
     return CollectReport(
         sources=tuple(described),
         media_files=media.n_files,
         media_bytes=media.n_bytes,
+        unlisted_files=len(unlisted),
+        unlisted_examples=tuple(unlisted[:5]),
         fetched_files=fetched.n_files,
         fetched_bytes=fetched.n_bytes,
     )

@@ -197,12 +197,12 @@ def _time_notices(names: str, join: TimeJoin, time: TimeFindings) -> Iterator[st
 
 
 def _window_notices(names: str, join: WindowJoin, found: WindowFindings) -> Iterator[str]:
-    by = {how: [c for c in found.clocks if c.applied == how] for how in ("own", "others", "no")}
-    if by["others"]:
+    by = {how: [c for c in found.clocks if c.applied == how] for how in ("own", "all", "no")}
+    if by["all"] and found.clock_of_all is not None:
         yield (
-            f"{names}: the clocks of {len(by['others']):,} recordings could not be told by "
-            f"themselves (score under {join.min_clock_score:g}); the median of the others, which "
-            "agree, was taken"
+            f"{names}: the clocks of {len(by['all']):,} recordings could not be told by themselves "
+            f"(score under {join.min_clock_score:g}); what all say together, "
+            f"{found.clock_of_all.offset_seconds:+.3f} s, was taken"
         )
     if by["no"]:
         yield (

@@ -36,6 +36,9 @@ FUZZY_SCHEMA = pa.schema(
 )
 
 
+ALL_TOGETHER = "all together"
+
+
 @dataclass(frozen=True)
 class Joined:
     """What one join gave.
@@ -143,7 +146,8 @@ class Joiner:
         write_table(found.table, path)
         pair = describe_pair(join, left.name, left_on, "time", found.match, windows=found.findings)
         source = Source(join.right, path, ("file", "row"), self.scratch)
-        return Joined(found.match, pair, source, clocks=found.clocks)
+        together = {} if found.together is None else {ALL_TOGETHER: found.together}
+        return Joined(found.match, pair, source, clocks={**together, **found.clocks})
 
     def _sides(self, join: KeyJoin | TimeJoin) -> tuple[Source, Source, str, str]:
         left, right = self.sources[join.left or self.params.align.base], self.sources[join.right]

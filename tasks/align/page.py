@@ -299,7 +299,7 @@ def _offsets_chart(name: str, found: WindowFindings) -> Chart:
     """Draw offset and score of each recording's clock."""
     figure, axes = new_figure(2.4)
     ax = axes[0, 0]
-    for applied, colour in (("own", MODEL), ("others", OTHER), ("no", FLOOR)):
+    for applied, colour in (("own", MODEL), ("all", OTHER), ("no", FLOOR)):
         own = [clock for clock in found.clocks if clock.applied == applied]
         if own:
             ax.scatter(
@@ -307,7 +307,7 @@ def _offsets_chart(name: str, found: WindowFindings) -> Chart:
                 [clock.score for clock in own],
                 s=14,
                 color=colour,
-                label={"own": "applied", "others": "others' median applied", "no": "not applied"}[
+                label={"own": "applied", "all": "that of all applied", "no": "not applied"}[
                     applied
                 ],
             )

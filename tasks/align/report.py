@@ -52,6 +52,9 @@ class TimeFindings(Contract):
     """Times before 1971 or after 2100."""
 
 
+Applied = Literal["own", "all", "no"]
+
+
 class SeriesClock(Contract):
     """How far the right clock of one recording is ahead of the left."""
 
@@ -64,9 +67,9 @@ class SeriesClock(Contract):
     drift_ppm: float
     score: float
     overlap_seconds: float
-    applied: Literal["own", "others", "no"]
-    """``own``: this estimate was taken off. ``others``: it is too unsure, and the median of the
-    others, which agree, was. ``no``: nothing was."""
+    applied: Applied
+    """``own``: this estimate was taken off. ``all``: it is too unsure, and what all recordings say
+    together was. ``no``: nothing was."""
 
 
 class SeriesReport(Contract):
@@ -139,6 +142,8 @@ class WindowFindings(Contract):
     """The right recordings; at most 1,000 of them."""
 
     clocks: tuple[SeriesClock, ...] = ()
+    clock_of_all: SeriesClock | None = None
+    """One offset for all recordings; None where there is but one, or none was to be estimated."""
 
 
 class KeyFindings(Contract):
@@ -222,11 +227,15 @@ def _windows_words(found: WindowFindings) -> str:
     if found.n_steps_held:
         words += f", {found.n_steps_held:,} held"
     if found.clocks:
-        applied = [clock for clock in found.clocks if clock.applied != "no"]
-        words += f"; clocks of {len(applied):,} of {len(found.clocks):,} recordings corrected"
-        if applied:
-            offsets = sorted(clock.offset_seconds for clock in applied)
-            words += f", by {offsets[0]:+.3f} to {offsets[-1]:+.3f} s"
+        own = [clock.offset_seconds for clock in found.clocks if clock.applied == "own"]
+        words += f"; {len(own):,} of {len(found.clocks):,} recordings have a clock of their own"
+        if own:
+            words += f", ahead by {min(own):+.3f} to {max(own):+.3f} s"
+        if found.clock_of_all is not None:
+            words += (
+                f"; all together {found.clock_of_all.offset_seconds:+.3f} s "
+                f"(score {found.clock_of_all.score:.1f})"
+            )
     return words
 
 

@@ -7,7 +7,7 @@ summed along such lines, over all offsets and drifts that are allowed, and the b
 to a small part of a sample. How far it stands out from all other lags is the score.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -33,6 +33,7 @@ HIGHEST = 4.0
 
 MOST_DRIFTS = 801
 CURVE_POINTS = 400
+POOLED_LAGS = 4_001
 
 Signal = NDArray[np.float64]
 
@@ -49,8 +50,7 @@ class SignalClock:
             normal deviate of the best one among so many, less where another is nearly as good.
             Unrelated signals seldom pass 3.
         overlap_seconds: How long both sensors saw the same.
-        curve: ``(2, n)`` offsets around the best one in seconds, and the agreement at each in
-            standard deviations.
+        curve: ``(2, n)`` offsets in seconds, and the agreement at each in standard deviations.
     """
 
     offset_seconds: float
@@ -70,22 +70,42 @@ class SignalClock:
         ).astype(np.int64)
 
 
-def agreed_clock(
-    clocks: list[SignalClock], min_score: float, within_seconds: float
-) -> SignalClock | None:
-    """Return the median of the clocks that are sure, if three or more of them agree.
+class PooledCurve:
+    """What the curves of all recordings say together.
 
-    They agree where their usual distance from the median is at most ``within_seconds``. It then
-    stands in for recordings too short or too quiet to tell by themselves.
+    Recordings too short or too even to tell by themselves often can together, if one offset holds
+    for all of them. If each has its own, the sum has no peak, and its score says so.
     """
-    sure = [clock for clock in clocks if clock.score >= min_score]
-    if len(sure) < 3:
-        return None
-    offsets = np.asarray([clock.offset_seconds for clock in sure])
-    middle = float(np.median(offsets))
-    if 1.4826 * float(np.median(np.abs(offsets - middle))) > within_seconds:
-        return None
-    return SignalClock(middle, 0.0, 0.0, float(np.median([c.score for c in sure])), 0.0)
+
+    def __init__(self, max_offset_seconds: float) -> None:
+        self._lags = np.linspace(-max_offset_seconds, max_offset_seconds, POOLED_LAGS)
+        self._sum = np.zeros(POOLED_LAGS)
+        self._n = np.zeros(POOLED_LAGS)
+
+    def add(self, clock: SignalClock) -> SignalClock:
+        """Add a recording's curve, and return the clock with what of it is worth drawing."""
+        lags, heights = clock.curve
+        if len(lags) < 2:
+            return clock
+        reached = (self._lags >= lags[0]) & (self._lags <= lags[-1])
+        self._sum += np.where(reached, np.interp(self._lags, lags, heights), 0.0)
+        self._n += reached
+        near = np.argsort(np.abs(lags - clock.offset_seconds), kind="stable")[:CURVE_POINTS]
+        return replace(clock, curve=clock.curve[:, np.sort(near)])
+
+    def clock(self) -> SignalClock:
+        """Return the offset that fits all recordings best; a curve's height has deviation 1."""
+        allowed = self._n >= max(1.0, 0.5 * self._n.max())
+        total = self._sum / np.sqrt(np.maximum(self._n, 1))
+        peak = int(np.argmax(np.where(allowed, total, -np.inf)))
+        score, _, _ = peak_score(total, allowed, peak, 1, deviation=1.0)
+        curve = np.stack([self._lags, total])[:, allowed]
+        lag = self._lags[peak]
+        if 0 < peak < POOLED_LAGS - 1:
+            before, top, after = total[peak - 1 : peak + 2]
+            bend = before - 2 * top + after
+            lag += (self._lags[1] - self._lags[0]) * (0.5 * (before - after) / bend if bend else 0)
+        return SignalClock(float(lag), 0.0, 0.0, score, 0.0, curve)
 
 
 def estimate_signal_clock(
@@ -169,9 +189,7 @@ def _estimate(
         float(drifts[at_drift]),
         drifts[1] - drifts[0] if len(drifts) > 1 else 0.0,
     )
-    near = np.flatnonzero(allowed)
-    around = near[np.abs(near - at_lag) <= CURVE_POINTS // 2]
-    curve = np.stack([lags[around] * step, (stacks[at_drift][around] - centre) / deviation])
+    curve = np.stack([lags * step, (stacks[at_drift] - centre) / deviation])[:, allowed]
     return SignalClock(
         offset_seconds=(lag - reach) * step,
         drift_ppm=drift * 1e6,
@@ -318,7 +336,11 @@ def stacked(curves: Signal, shifts: Signal) -> Signal:
 
 
 def peak_score(
-    stack: Signal, allowed: NDArray[np.bool_], peak: int, n_drifts: int
+    stack: Signal,
+    allowed: NDArray[np.bool_],
+    peak: int,
+    n_drifts: int,
+    deviation: float | None = None,
 ) -> tuple[float, float, float]:
     """Return how far a peak stands out, and the deviation and centre of the other lags.
 
@@ -327,7 +349,8 @@ def peak_score(
     """
     values = stack[allowed]
     centre = float(np.median(values))
-    deviation = 1.4826 * float(np.median(np.abs(values - centre)))
+    if deviation is None:
+        deviation = 1.4826 * float(np.median(np.abs(values - centre)))
     if deviation <= 0:
         return 0.0, 1.0, centre
     height = (float(stack[peak]) - centre) / deviation

@@ -1,8 +1,9 @@
 """Give each left record the readings of a sensor before or around its time, as a window."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -10,10 +11,10 @@ from numpy.typing import NDArray
 
 from tasks.align.matching import NOBODY, Match, Outcome, Rows
 from tasks.align.recordings import READ_ROWS, SERIES, TIME, SensorRecords
-from tasks.align.report import SeriesClock, SeriesReport, WindowFindings
+from tasks.align.report import Applied, SeriesClock, SeriesReport, WindowFindings
 from tasks.align.resampling import Grid, resample
 from tasks.align.segments import MOST_SERIES, in_any_window, rate_hz
-from tasks.align.signal_clock import SignalClock, agreed_clock, estimate_signal_clock
+from tasks.align.signal_clock import PooledCurve, SignalClock, estimate_signal_clock
 from tasks.align.timestamps import NO_TIME, microseconds
 from tasks.align.window_store import WindowStore, shares
 from tasks.errors import DataError
@@ -50,12 +51,14 @@ class JoinedWindows:
         table: The distinct windows, by digest.
         findings: The same in figures.
         clocks: Estimated clocks by left recording, with the curves they were read off.
+        together: What all of them say together.
     """
 
     match: Match
     table: pa.Table
     findings: WindowFindings
     clocks: Mapping[str, SignalClock]
+    together: SignalClock | None
 
 
 @dataclass(frozen=True)
@@ -91,9 +94,9 @@ def join_windows(
     )
     groups = groups_of(left, right)
     clocks: dict[tuple[str, str], SignalClock] = {}
+    together: SignalClock | None = None
     if join.estimate_clock_offset and left_sensor is not None:
-        clocks = dict(_estimated(join, groups, right, left_sensor))
-    agreed = agreed_clock(list(clocks.values()), join.min_clock_score, 1 / join.rate_hz)
+        clocks, together = _estimated(join, groups, right, left_sensor)
 
     outcome = left_outcomes(left)
     partner = np.full(len(left.times), NOBODY, dtype=np.int64)
@@ -108,7 +111,7 @@ def join_windows(
             used = np.zeros(len(readings.times), dtype=bool)
             n_windows = n_own_over_gap = 0
             for group in groups.get(readings.series, []):
-                clock = _clock_for(clocks.get((group.right, group.left)), join, agreed)
+                clock = _clock_for(clocks.get((group.right, group.left)), join, together)
                 moved = recording if clock is None else recording.moved(clock.to_left)
                 own_times = readings.times if clock is None else clock.to_left(readings.times)
                 starts = window_starts(left.times[group.rows], grid, join.position)
@@ -167,14 +170,16 @@ def join_windows(
         n_equal_times=sum(one.n_equal_times for one in series),
         series=tuple(series[:MOST_SERIES]),
         clocks=tuple(
-            _described(name, clock, join, agreed) for (_, name), clock in sorted(clocks.items())
+            _described(name, clock, join, together) for (_, name), clock in sorted(clocks.items())
         )[:MOST_SERIES],
+        clock_of_all=None if together is None else _described("", together, join, together),
     )
     return JoinedWindows(
         Match(partner, outcome, np.concatenate(right_outcomes)),
         pa.table({WINDOW: pa.array(list(row_of), pa.string())}),
         findings,
         {name: clock for (_, name), clock in clocks.items()},
+        together,
     )
 
 
@@ -254,41 +259,44 @@ def _estimated(
     groups: Mapping[str, list[_Group]],
     right: SensorRecords,
     left_sensor: SensorRecords,
-) -> Iterator[tuple[tuple[str, str], SignalClock]]:
+) -> tuple[dict[tuple[str, str], SignalClock], SignalClock | None]:
+    """Estimate the clock of each recording, and of all where there are several."""
+    found: dict[tuple[str, str], SignalClock] = {}
+    pooled = PooledCurve(join.max_clock_offset_seconds)
     with progress(f"clock of {join.right}", total=sum(map(len, groups.values()))) as advance:
         for readings in right.read(groups):
             own = readings.merged()
             for group in groups[readings.series]:
                 for other in left_sensor.read([group.left]):
-                    yield (
-                        (group.right, group.left),
-                        estimate_signal_clock(
-                            other.merged(),
-                            own,
-                            join.max_clock_offset_seconds,
-                            join.max_clock_drift_ppm,
-                        ),
+                    clock = estimate_signal_clock(
+                        other.merged(), own, join.max_clock_offset_seconds, join.max_clock_drift_ppm
                     )
+                    found[group.right, group.left] = pooled.add(clock)
                 advance()
+    return found, pooled.clock() if len(found) > 1 else None
+
+
+def _is_sure(clock: SignalClock | None, join: WindowJoin) -> bool:
+    return clock is not None and clock.score >= join.min_clock_score
 
 
 def _clock_for(
-    own: SignalClock | None, join: WindowJoin, agreed: SignalClock | None
+    own: SignalClock | None, join: WindowJoin, together: SignalClock | None
 ) -> SignalClock | None:
-    if own is None:
-        return None
-    return own if own.score >= join.min_clock_score else agreed
+    if own is None or _is_sure(own, join):
+        return own
+    return together if _is_sure(together, join) else None
 
 
 def _described(
-    name: str, clock: SignalClock, join: WindowJoin, agreed: SignalClock | None
+    name: str, clock: SignalClock, join: WindowJoin, together: SignalClock | None
 ) -> SeriesClock:
-    sure = clock.score >= join.min_clock_score
+    taken = "own" if _is_sure(clock, join) else "all" if _is_sure(together, join) else "no"
     return SeriesClock(
         series=name,
         offset_seconds=round(clock.offset_seconds, 6),
         drift_ppm=round(clock.drift_ppm, 3),
         score=round(clock.score, 3),
         overlap_seconds=round(clock.overlap_seconds, 3),
-        applied="own" if sure else "no" if agreed is None else "others",
+        applied=cast(Applied, taken),
     )

@@ -74,6 +74,7 @@ class Changes:
         side_words: The words that it swaps.
         text_columns: All texts that may name a side, rewritten or not.
         negated: Columns whose sign a flip changes.
+        swapped: Pairs of columns that a flip swaps.
         synonyms: What may stand for each word.
         masked_words: What replaces words; None where nothing does.
     """
@@ -86,6 +87,7 @@ class Changes:
     side_words: SideWords
     text_columns: tuple[str, ...]
     negated: tuple[str, ...]
+    swapped: tuple[tuple[str, str], ...] = ()
     synonyms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     masked_words: ReplacesWords | None = None
 
@@ -121,6 +123,11 @@ class Changes:
             side_words=SideWords(flip.swap_words),
             text_columns=tuple(s.column for s in schema.inputs if s.modality == "text"),
             negated=(*negated, *([TARGET] if schema.target_column in negated else [])),
+            swapped=tuple(
+                (params.full_name(one) + part, params.full_name(other) + part)
+                for one, other in flip.swap_inputs
+                for part in ("", ".path")
+            ),
             synonyms=read_synonyms(settings, root) if "synonym" in steps_of_texts else {},
             masked_words=_masked_words(params, root) if "masked_words" in steps_of_texts else None,
         )
@@ -224,7 +231,7 @@ def changed(
         )
     table = _replaced(table, SAMPLE_ID, [f"{i}~{n}" for i, n in zip(ids, numbers, strict=True)])
     table = _replaced(table, PARENT_ID, ids)
-    return _replaced(table, RECIPE, recipes(parents, numbers, flips, changes))
+    return _replaced(table, RECIPE, recipes(table, numbers, flips, changes))
 
 
 def _flips(parents: pa.Table, numbers: Sequence[int], changes: Changes) -> list[bool]:
@@ -278,6 +285,14 @@ def _mirrored(
         at = table.schema.get_field_index(name)
         if at >= 0:
             table = table.set_column(at, table.schema.field(at), pc.multiply(table[name], signs))
+    for one, other in changes.swapped:
+        if {one, other} <= set(table.column_names):
+            mirrored = pa.array(flips)
+            first = pc.if_else(mirrored, table[other], table[one])
+            second = pc.if_else(mirrored, table[one], table[other])
+            for name, column in ((one, first), (other, second)):
+                at = table.schema.get_field_index(name)
+                table = table.set_column(at, table.schema.field(at), column)
     joint.n_negated += sum(flips) if changes.negated else 0
     return table
 
@@ -309,7 +324,7 @@ def rewritten(
 
 
 def recipes(
-    parents: pa.Table, numbers: Sequence[int], flips: Sequence[bool], changes: Changes
+    copies: pa.Table, numbers: Sequence[int], flips: Sequence[bool], changes: Changes
 ) -> Texts:
     """Draw what is to be done to the media of each copy, as JSON by input; None for nothing.
 
@@ -319,7 +334,7 @@ def recipes(
     told: list[list[str]] = [[] for _ in numbers]
     for spec, names in sorted(changes.media, key=lambda chosen: chosen[0].name):
         label = json.dumps(spec.name)
-        for row, digest in enumerate(parents[spec.column].to_pylist()):
+        for row, digest in enumerate(copies[spec.column].to_pylist()):
             if digest is not None:
                 flip = flips[row] if spec.modality == "image" else False
                 steps = drawn_steps(

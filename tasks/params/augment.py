@@ -70,6 +70,9 @@ class FlipRules(Section):
     negate: tuple[str, ...] = ()
     """Numbers whose sign changes with a flip, such as a steering angle: inputs, or the target."""
 
+    swap_inputs: tuple[tuple[str, str], ...] = ()
+    """Pairs of images that change places, such as those of a left and a right camera."""
+
 
 class OnlinePolicy(Section):
     """What finetune does to its batches, as data/augment/online.json tells it.
@@ -173,10 +176,11 @@ class AugmentParams(Section):
         return self
 
     @model_validator(mode="after")
-    def _batches_cannot_negate(self) -> "AugmentParams":
-        if FLIP in self.online.image and self.joint.flip_horizontal.negate:
+    def _batches_flip_images_alone(self) -> "AugmentParams":
+        rules = self.joint.flip_horizontal
+        if FLIP in self.online.image and (rules.negate or rules.swap_inputs):
             raise ValueError(
-                "online.image 'flip_horizontal' cannot change the sign of numbers, which "
-                "joint.flip_horizontal.negate asks for; flip copies instead, under 'image'"
+                "online.image 'flip_horizontal' cannot change the sign of numbers or swap inputs, "
+                "which joint.flip_horizontal asks for; flip copies instead, under 'image'"
             )
         return self

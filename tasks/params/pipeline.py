@@ -188,7 +188,7 @@ class Params(Section):
                     f"'{name}' is of type {kind}; a target is a 'category' or a 'number'",
                 )
         yield from self._clean_type_faults()
-        yield from self._negation_faults()
+        yield from self._flip_faults()
         full = [self._found(column) for column in self.align.inputs]
         if self._found(self.align.target) in full:
             yield "align.target", f"target '{self.align.target}' is listed among the inputs too"
@@ -205,7 +205,7 @@ class Params(Section):
                     f"{nearest(name, allowed)}",
                 )
 
-    def _negation_faults(self) -> Iterator[tuple[str, str]]:
+    def _flip_faults(self) -> Iterator[tuple[str, str]]:
         read = {self._found(column) for column in (*self.align.inputs, self.align.target)}
         for i, column in enumerate(self.augment.joint.flip_horizontal.negate):
             place = f"augment.joint.flip_horizontal.negate.{i}"
@@ -215,6 +215,13 @@ class Params(Section):
                 yield place, f"'{column}' has no sign; this is for columns of type 'number'"
             elif not faults and self.full_name(column) not in read:
                 yield place, f"'{column}' is neither an input nor the target"
+        for i, pair in enumerate(self.augment.joint.flip_horizontal.swap_inputs):
+            for column in pair:
+                place = f"augment.joint.flip_horizontal.swap_inputs.{i}"
+                faults = list(self._column_fault(place, column))
+                yield from faults
+                if not faults and self._column_types[self.full_name(column)] != "image":
+                    yield place, f"'{column}' is no image; this is for inputs of type 'image'"
 
     def _window_faults(self) -> Iterator[tuple[str, str]]:
         """Yield what is wrong with segments, joins of windows, and inputs of sensors."""

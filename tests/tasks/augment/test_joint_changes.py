@@ -125,6 +125,23 @@ def test_all_images_of_a_sample_are_flipped_or_none(augmenting, split_samples):
     assert kinds == {(True, True), (False, False)}
 
 
+def test_cameras_on_either_side_change_places(augmenting, split_samples):
+    samples = split_samples(["a", "b"] * (N // 2), ["train"] * N)
+    samples = samples.append_column("q.rear", [[f"rear{i}" for i in range(N)]])
+    schema = SampleSchema.of(samples)
+    rear = InputSpec(name="rear", modality="image", column="q.rear")
+    samples = schema.model_copy(update={"inputs": (*schema.inputs, rear)}).attach(samples)
+    augmenting.columns = {"y": "category", "image": "image", "rear": "image"}
+    run(augmenting, samples, swap_inputs=(("image", "rear"),))
+    kinds = set()
+    for row in augmenting.copies().values():
+        number = row["parent_id"][1:]
+        sides = (f"img{number}", f"rear{number}")
+        assert (row["q.image"], row["q.rear"]) == (sides[::-1] if flipped(row) else sides)
+        kinds.add(flipped(row))
+    assert kinds == {True, False}
+
+
 def test_samples_that_share_an_image_share_its_flip(augmenting, split_samples):
     samples = split_samples(
         ["a", "b"] * (N // 2), ["train"] * N, image=[f"img{i // 4}" for i in range(N)]

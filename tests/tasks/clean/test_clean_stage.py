@@ -27,22 +27,6 @@ def wav(samples, rate_hz=8000):
     return file.getvalue()
 
 
-@pytest.fixture
-def clean(tmp_path, settings, table, outcome_of):
-    def run(text, media=None, max_bad_fraction=1.0, limits=None, **more):
-        root = tmp_path / "raw"
-        root.mkdir(exist_ok=True)
-        (root / "rows.csv").write_text(text, encoding="utf-8")
-        for name, content in (media or {}).items():
-            (root / name).write_bytes(content)
-        project = {"max_bad_fraction": max_bad_fraction}
-        params = settings(table(**more), project=project, clean=limits or {})
-        outcome_of("collect", params, tmp_path)
-        return outcome_of("clean", params, tmp_path)
-
-    return run
-
-
 def test_every_planted_fault_is_set_aside_with_its_reason(digits_qa_cleaned):
     planted = digits_qa_cleaned.manifest.planted
     rows = read_quarantine(digits_qa_cleaned.root / "data" / "clean").to_pylist()

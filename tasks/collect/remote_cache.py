@@ -181,7 +181,7 @@ def _attempt(
     try:
         with transfer.open(url, offset, before, asked, budget) as answer:
             if answer.unchanged and kept is not None:
-                logger.info("%s: as it was", redacted(url))
+                logger.debug("%s: as it was", redacted(url))
                 return kept
             if answer.n_bytes is not None and answer.n_bytes > limit:
                 raise Unfetchable("too_large", f"{redacted(url)}: {answer.n_bytes:,} bytes")
@@ -216,7 +216,7 @@ def _attempt(
     partial.replace(path)
     write_text(place / "fetched.json", json.dumps(asdict(fetched), indent=1, sort_keys=True))
     note.unlink()
-    logger.info("%s: %s bytes fetched", redacted(url), f"{n_bytes:,}")
+    logger.debug("%s: %s bytes fetched", redacted(url), f"{n_bytes:,}")
     return fetched
 
 

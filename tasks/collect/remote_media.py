@@ -18,6 +18,7 @@ from tasks.collect.remote_cache import Fetched, RemoteCache
 from tasks.collect.remote_sources import FetchedTable, Placed
 from tasks.collect.rows import Medium, excerpt
 from tasks.params.collect import TableSource, is_remote
+from tasks.samples.progress import progress
 
 AT_ONCE = 8
 
@@ -73,9 +74,16 @@ class RemoteMedia:
                 continue  # collect says so of each record
             if url not in self._known and url not in self._here:
                 wanted[url] = None
-        with ThreadPoolExecutor(AT_ONCE) as pool:
+        if not wanted:
+            return
+        with (
+            progress(f"fetching media of {self._source}", len(wanted)) as advance,
+            ThreadPoolExecutor(AT_ONCE) as pool,
+        ):
             try:
-                self._here |= zip(wanted, pool.map(self._outcome, wanted), strict=True)
+                for url, outcome in zip(wanted, pool.map(self._outcome, wanted), strict=True):
+                    self._here[url] = outcome
+                    advance()
             except BaseException:
                 self._cache.stop()
                 pool.shutdown(cancel_futures=True)

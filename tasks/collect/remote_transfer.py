@@ -353,7 +353,12 @@ class ObjectTransfer:
                 "connection_lost", f"{shown}: {type(fault).__name__}", passing=True
             ) from None
         except self._faults as fault:
-            raise Unfetchable("no_permission", f"{shown}: {type(fault).__name__}") from None
+            name = type(fault).__name__
+            if "Credential" in name:
+                raise Unfetchable(
+                    "no_permission", f"{shown}: no credentials in the environment ({name})"
+                ) from None
+            raise Unfetchable("connection_lost", f"{shown}: {name}", passing=True) from None
 
 
 def file_system(scheme: str) -> Any:

@@ -4,6 +4,7 @@ An image is such a picture, and so is a recording (bands of pitch over time). Wh
 light and dark, not how bright the whole is or how strong its contrast.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -130,7 +131,7 @@ def halved(pictures: Pictures) -> Pictures:
 
 
 def _centred(pictures: Pictures) -> Pictures:
-    flat = pictures.reshape(len(pictures), -1)
+    flat = pictures.reshape(len(pictures), math.prod(pictures.shape[1:]))
     return np.asarray(flat - flat.mean(axis=1, keepdims=True), np.float32)
 
 

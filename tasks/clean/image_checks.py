@@ -86,12 +86,12 @@ def _n_frames(image: Image.Image) -> int:
 
 def small_grey(image: Image.Image) -> NDArray[np.uint8]:
     """Return a grey copy ``(height, width)`` with a longer side of at most 256 pixels."""
-    grey = image if image.mode == "L" else image.convert("L")
-    factor = max(grey.size) // GREY_SIDE_PIXELS
-    if factor > 1:
-        grey = grey.reduce(factor)
-    if max(grey.size) > GREY_SIDE_PIXELS:
-        grey.thumbnail((GREY_SIDE_PIXELS, GREY_SIDE_PIXELS), Image.Resampling.BOX)
+    factor = max(image.size) // GREY_SIDE_PIXELS
+    small = image.reduce(factor) if factor > 1 else image
+    grey = small if small.mode == "L" else small.convert("L")
+    if (longer := max(grey.size)) > GREY_SIDE_PIXELS:
+        width, height = (max(1, side * GREY_SIDE_PIXELS // longer) for side in grey.size)
+        grey = grey.resize((width, height), Image.Resampling.BOX)
     return np.asarray(grey)
 
 

@@ -110,12 +110,20 @@ def _source_section(source: CleanedSource, cleaned: Cleaned) -> PageSection:
         tables.append(
             Table(("column", "written", "probably meant"), rows, "Probable typing errors")
         )
+    odd = [
+        (short(column), check, short(detail, 200))
+        for check, columns in source.odd_columns.items()
+        for column, detail in columns.items()
+    ]
+    if len(odd) > len(source.notices):
+        rows, more = tuple(odd[:MAX_COLUMNS]), max(0, len(odd) - MAX_COLUMNS)
+        tables.append(Table(("column", "check", "what"), rows, "Odd columns", more))
     charts = histograms(source.name, cleaned.columns)
     return PageSection(
         f"Source {short(source.name)}",
         f"{source.kept:,} of {source.collected:,} records kept. The table shows all that were "
         "collected, in the form they are kept in; of texts it shows lengths in characters.",
-        tuple(source.notices),
+        source.notices,
         tuple(tables),
         charts,
     )

@@ -14,10 +14,13 @@ from tasks.clean.media_summary import MediaSummary, Spread
 from tasks.clean.near_duplicates.report import NearDuplicates
 from tasks.clean.records import Cleaned
 from tasks.clean.rules import Rules, column_findings, counts_after
+from tasks.errors import listing
 from tasks.params.clean import CleanParams
 from tasks.samples.report import SetAsideExample, StageReport, examples
+from tasks.samples.wording import short
 
 MAX_TOP = 8
+MAX_NOTICES = 4
 
 
 class ColumnSummary(BaseModel):
@@ -107,8 +110,8 @@ class CleanedSource(BaseModel):
     """By column: categories that are probably typing errors, and what is probably meant."""
 
     columns: tuple[ColumnSummary, ...]
-    notices: tuple[str, ...]
-    """What is odd about a column as a whole."""
+    odd_columns: dict[str, dict[str, str]]
+    """By check, then by column: what is odd about a column as a whole."""
 
     examples: tuple[SetAsideExample, ...]
 
@@ -116,10 +119,9 @@ class CleanedSource(BaseModel):
     def describe(cls, cleaned: Cleaned, limits: CleanParams) -> "CleanedSource":
         """Describe what became of a source."""
         name = cleaned.name
-        told = [
-            f"'{name}.{found.column}' ({found.check}): {found.detail}"
-            for found in column_findings(cleaned.columns, cleaned.rules, limits)
-        ]
+        found: dict[str, dict[str, str]] = {}
+        for each in column_findings(cleaned.columns, cleaned.rules, limits):
+            found.setdefault(each.check, {})[each.column] = each.detail
         return cls(
             name=name,
             collected=cleaned.n_records,
@@ -137,9 +139,21 @@ class CleanedSource(BaseModel):
             columns=tuple(
                 ColumnSummary.describe(column, cleaned.rules) for column in cleaned.columns.values()
             ),
-            notices=tuple(told),
+            odd_columns=found,
             examples=examples(cleaned.first_aside),
         )
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What is odd about columns, in a line each, or in one for many with the same."""
+        told = []
+        for check, columns in self.odd_columns.items():
+            if len(columns) > MAX_NOTICES:
+                named = listing((short(column) for column in columns), most=MAX_NOTICES)
+                told.append(f"source '{self.name}' ({check}): {len(columns)} columns: {named}")
+            else:
+                told += [f"'{self.name}.{c}' ({check}): {why}" for c, why in columns.items()]
+        return tuple(told)
 
 
 class CleanReport(StageReport):

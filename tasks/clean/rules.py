@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tasks.clean.categories import Typo, lookalikes, merges, typos
 from tasks.clean.columns import AnyColumn, CategoryColumn, NumberColumn, TimeColumn
 from tasks.clean.numbers import Usual, usual
-from tasks.clean.sensors import USUAL_STEPS, SensorSurvey
+from tasks.clean.sensors import SensorSurvey
 from tasks.errors import listing
 from tasks.params.clean import CleanParams
 from tasks.samples.wording import number, percent, short
@@ -61,7 +61,7 @@ class Rules:
         usual: For each number column what is usual.
         times: For each time column the first and last plausible moment, in microseconds.
         sensor: What the readings of a sensor are like.
-        max_gap_seconds: Time between two readings that is a gap; None for ten usual steps.
+        max_gap_seconds: Time between two readings that is a gap; None to go by the usual ones.
     """
 
     declared: Declared
@@ -76,8 +76,7 @@ class Rules:
         """Return how far two readings of a recording may be apart."""
         if self.max_gap_seconds is not None:
             return self.max_gap_seconds
-        step = self.sensor.usual_step_seconds(series) if self.sensor else None
-        return np.inf if step is None else USUAL_STEPS * step
+        return self.sensor.longest_usual_seconds(series) if self.sensor else np.inf
 
 
 def rules_of(

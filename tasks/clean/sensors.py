@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 MIN_STUCK_READINGS = 10
 USUAL_STEPS = 10
-"""A gap is this many times the usual step, where no length is set."""
+LONG_STEPS = 2
+"""A gap is over ten times the middle step and twice what most are, where no length is set."""
 
 MAX_STEPS_KEPT = 256
 _MICROSECONDS = 1_000_000
@@ -116,10 +117,13 @@ class SensorSurvey:
         self._runs.clear()
         self.stuck.sort(key=lambda stuck: (stuck.first, stuck.column))
 
-    def usual_step_seconds(self, series: str) -> float | None:
-        """Return the usual time between two readings of a recording; None where there is none."""
+    def longest_usual_seconds(self, series: str) -> float:
+        """Return how far two readings of a recording are apart before it is a gap."""
         steps = self._steps.get(series)
-        return float(np.median(steps)) if steps else None
+        if not steps:
+            return np.inf
+        middle, long = np.quantile(steps, (0.5, 0.95)).tolist()
+        return float(max(USUAL_STEPS * middle, LONG_STEPS * long))
 
     def _add_channel(
         self, series: str, column: str, readings: Readings, values: NDArray[np.float64]

@@ -100,7 +100,7 @@ class CleanParams(Section):
     """Set aside all but the first of records that agree in every column; of the source that gives
     the samples, the id may differ."""
 
-    near_duplicates: NearDuplicateParams = NearDuplicateParams()
+    near_duplicates: NearDuplicateParams = Field(default_factory=NearDuplicateParams)
 
     checks: dict[str, Action] = Field(default_factory=dict)
     """What is done about what each check finds, by its name; ``flag`` where nothing is said. The
@@ -146,8 +146,8 @@ class CleanParams(Section):
     """A sensor's value that stays the same for longer is ``stuck_sensor``."""
 
     max_gap_seconds: float | None = Field(None, gt=0)
-    """Time between two readings of a recording that is a ``sensor_gap``; ten times the usual step
-    where null."""
+    """Time between two readings of a recording that is a ``sensor_gap``; where null, over ten times
+    the middle step, and over twice the steps that are longer than 95 in 100."""
 
     @field_validator("checks")
     @classmethod

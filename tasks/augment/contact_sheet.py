@@ -68,7 +68,7 @@ def contact_sheet(
                 exhibits=tuple(_exhibit(pair, schema, media) for pair in shown),
             )
         )
-    lead = "; ".join(report.lines()[:2]) + "."
+    lead = f"{report.lines()[0]}."
     return stage_page("The augment stage", lead, sections)
 
 
@@ -139,14 +139,15 @@ def _pieces(
         else:
             yield _named(original, "before")
             yield _named(_readable(spec, after, media), "after")
-    elif not steps or original.kind == "note":
+    elif (not steps and before[spec.column] == after[spec.column]) or original.kind == "note":
         yield _named(original, "unchanged")
     elif spec.modality == "image":
-        yield side_by_side(spec, media.read(before[spec.column]), steps, original.path)
+        contents = (media.read(row[spec.column]) for row in (before, after))
+        yield side_by_side(spec, *contents, steps, original.path)
     else:
         yield _named(original, "before")
         yield changed_piece(
-            f"{short(spec.name)} after", spec, media.read(before[spec.column]), steps
+            f"{short(spec.name)} after", spec, media.read(after[spec.column]), steps
         )
 
 
@@ -179,13 +180,21 @@ def _cell(value: Any) -> str:
 
 
 def side_by_side(
-    spec: InputSpec, content: bytes, steps: Sequence[Mapping[str, Any]], path: str
+    spec: InputSpec,
+    content: bytes,
+    content_after: bytes,
+    steps: Sequence[Mapping[str, Any]],
+    path: str,
 ) -> Piece:
-    """Return an image on the left, and with its recipe applied, as training does, on the right."""
+    """Return an image on the left, and what training makes of the copy's on the right.
+
+    The two are the same medium, but for a flip that swaps inputs.
+    """
     image = decode_image(content)
-    changed = apply_recipe(image, steps, "image")
+    changed = apply_recipe(decode_image(content_after), steps, "image")
     gap = max(1, image.width // 12)
-    both = Image.new("RGB", (2 * image.width + gap, image.height), "white")
+    size = (image.width + gap + changed.width, max(image.height, changed.height))
+    both = Image.new("RGB", size, "white")
     both.paste(image, (0, 0))
     both.paste(changed, (image.width + gap, 0))
     larger = max(1, THUMBNAIL_PIXELS // max(both.size))  # else two small ones share one's place

@@ -284,12 +284,13 @@ def _mirrored(
     for name in changes.negated:
         at = table.schema.get_field_index(name)
         if at >= 0:
-            table = table.set_column(at, table.schema.field(at), pc.multiply(table[name], signs))
+            mirrored = pc.add(pc.multiply(table[name], signs), 0.0)  # no zero with a sign
+            table = table.set_column(at, table.schema.field(at), mirrored)
     for one, other in changes.swapped:
         if {one, other} <= set(table.column_names):
-            mirrored = pa.array(flips)
-            first = pc.if_else(mirrored, table[other], table[one])
-            second = pc.if_else(mirrored, table[one], table[other])
+            flipped = pa.array(flips)
+            first = pc.if_else(flipped, table[other], table[one])
+            second = pc.if_else(flipped, table[one], table[other])
             for name, column in ((one, first), (other, second)):
                 at = table.schema.get_field_index(name)
                 table = table.set_column(at, table.schema.field(at), column)

@@ -81,10 +81,13 @@ class AugmentReport(StageReport):
         if self.weights:
             low, high = min(self.weights.values()), max(self.weights.values())
             yield f"weights in the loss from {low:.3g} to {high:.3g}"
-        if self.n_flips_refused or self.n_words_swapped or self.n_numbers_negated:
-            yield (
-                f"flips: {self.n_words_swapped:,} swapped words, {self.n_numbers_negated:,} "
-                f"changed the sign of numbers, {self.n_flips_refused:,} were refused"
-            )
+        flips = {
+            "swapped words": self.n_words_swapped,
+            "changed the sign of numbers": self.n_numbers_negated,
+            "were refused": self.n_flips_refused,
+        }
+        if any(flips.values()):
+            told = ", ".join(f"{n:,} {what}" for what, n in flips.items() if n)
+            yield f"flips of copies: {told}"
         if self.online:
             yield f"in training batches: {listing(self.online, most=20)}"

@@ -79,7 +79,7 @@ def test_the_page_escapes_what_users_wrote_and_loads_nothing(page):
 
 def test_the_image_after_is_what_training_reads():
     steps = [{"name": "rotate", "degrees": 10.0}, {"name": "flip_horizontal"}]
-    piece = side_by_side(IMAGE, picture(), steps, "photos/1.png")
+    piece = side_by_side(IMAGE, picture(), picture(), steps, "photos/1.png")
     shown = Image.open(io.BytesIO(base64.b64decode(piece.content.split(",")[1]))).convert("RGB")
     before = Image.open(io.BytesIO(picture())).convert("RGB")
     after = apply_recipe(before, steps, "image")

@@ -95,7 +95,7 @@ def test_words_are_left_alone_where_that_is_asked_for(augmenting, split_samples)
 
 
 def test_a_flip_changes_the_sign_of_numbers(augmenting, split_samples):
-    steering = [float(i) - 11.5 for i in range(N)]
+    steering = [float(i) - 12 for i in range(N)]
     samples = split_samples(steering, ["train"] * N, age=steering)
     samples = SampleSchema.of(samples).model_copy(update={"target_column": "q.age"}).attach(samples)
     augmenting.columns = {"y": "category", "age": "number"}
@@ -106,6 +106,7 @@ def test_a_flip_changes_the_sign_of_numbers(augmenting, split_samples):
         sign = -1 if flipped(row) else 1
         assert row["q.age"] == sign * before[row["parent_id"]]["q.age"]
         assert row["target"] == sign * before[row["parent_id"]]["target"]
+        assert np.copysign(1, row["target"]) == 1 or row["target"] != 0
         signs.add(sign)
     assert signs == {-1, 1}
     assert report.n_numbers_negated > 0

@@ -130,7 +130,7 @@ def _findings(
         f"'{one.examples[0]}' and '{one.examples[1]}'); group by it for media that are new in test"
         for one in media
     ]
-    told += [leak.line() for leak in target if leak.is_input or leak.kind == "order_gives_away"]
+    told += [leak.line() for leak in target if leak.is_telling]
     if made.n_straddling:
         told.append(
             f"{made.n_straddling:,} groups began before the split that they are in; each is in "

@@ -201,8 +201,10 @@ def remedy_for(leaks: Sequence[Leak]) -> str:
     """Say what a person can do."""
     if all(leak.kind == "windows" for leak in leaks):
         return (
-            f"name the recording in split.group_by, as in [{leaks[0].column}.series], or cut "
-            "windows that do not overlap (align.segments.every_seconds)"
+            f"name the recording in split.group_by, as in [{leaks[0].column}.series], cut windows "
+            "that do not overlap (align.segments.every_seconds), with strategy by_time set "
+            "split.gap_seconds to the length of a window, or set split.on_leak to drop_train or "
+            "report"
         )
     return (
         "mend the column, split anew by another strategy, or set split.on_leak: drop_train takes "

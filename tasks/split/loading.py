@@ -68,7 +68,9 @@ def load(params: Params, folders: StageFolders) -> Samples:
     time = resolve_columns(arrow.names, _listed(settings.time_column), "split.time_column")
     sensors = window_columns(arrow)
     binding = {*input_column_names(schema), *group_by}
-    found = read_near_duplicates(folders.of("clean"), frozenset(text_columns(schema)))
+    kinds = params.column_types
+    texts = {*text_columns(schema), *(c for c, kind in kinds.items() if kind == "text")}
+    found = read_near_duplicates(folders.of("clean"), frozenset(texts))
     near = {column: values for column, values in found.items() if column in binding}
 
     keys = read_sample_keys(path, [*dict.fromkeys([*group_by, *media_columns(schema)])], near)
@@ -76,7 +78,6 @@ def load(params: Params, folders: StageFolders) -> Samples:
     wanted = [TARGET, *stratify_by, *named, *time, *(c for own in sensors.values() for c in own)]
     table = read_table(path, list(dict.fromkeys(wanted)))
     classes = classes_of(table[TARGET], schema)
-    kinds = params.column_types
     chosen = labels_of([(c, table[c], kinds.get(c) == "labels") for c in stratify_by])
     return Samples(
         path=path,

@@ -47,8 +47,6 @@ def read_near_duplicates(clean: Path, text_columns: frozenset[str]) -> NearDupli
     Raises:
         DataError: The file is not there.
     """
-    if not (clean / FILE).is_file():
-        return {}
     table = read_table(clean / FILE, ["column", "value", "near_group"])
     near = {}
     for column in table["column"].unique().to_pylist():

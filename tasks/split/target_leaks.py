@@ -28,6 +28,7 @@ FEWEST_SAMPLES = 20
 COPIES = 0.999
 GIVEN_AWAY = 0.99
 NAMED, NAMED_BY_CHANCE = 0.95, 0.05
+ORDER = "order of samples"
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -53,6 +54,11 @@ class TargetLeak(Contract):
     def is_copy(self) -> bool:
         """Whether an input is the target itself."""
         return self.is_input and self.kind.startswith("copy")
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether a person should know: no model reads paths or the order of samples."""
+        return self.is_input or (self.kind == "order_gives_away" and self.column != ORDER)
 
     def line(self) -> str:
         """Say what was found."""
@@ -141,7 +147,7 @@ def find_target_leaks(sampled: Sampled, schema: SampleSchema) -> list[TargetLeak
             times = table[column].cast(pa.int64()).cast(pa.float64())
             found += _order(column, times, target)
     place = pa.chunked_array([pa.array(sampled.place.astype(np.float64))])
-    return [*found, *_order("order of samples", place, target)]
+    return [*found, *_order(ORDER, place, target)]
 
 
 def _of_input(

@@ -202,7 +202,7 @@ def test_a_group_in_two_predefined_splits_is_never_moved(splitting, samples_of):
 def test_equal_inputs_in_train_and_test_are_a_leak_too(splitting, samples_of):
     texts = ["same", "same", *map(str, range(38))]
     with pytest.raises(
-        DataError, match="1 sets of samples with equal inputs in several splits .*drop_train"
+        DataError, match=r"1 sets of samples with equal inputs in several splits .*drop_train"
     ):
         splitting.run(
             official(samples_of, "train", "test", text=texts), strategy="predefined", column="part"

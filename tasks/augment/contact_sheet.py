@@ -142,8 +142,8 @@ def _pieces(
     elif (not steps and before[spec.column] == after[spec.column]) or original.kind == "note":
         yield _named(original, "unchanged")
     elif spec.modality == "image":
-        contents = (media.read(row[spec.column]) for row in (before, after))
-        yield side_by_side(spec, *contents, steps, original.path)
+        first, second = media.read(before[spec.column]), media.read(after[spec.column])
+        yield side_by_side(spec, first, second, steps, original.path)
     else:
         yield _named(original, "before")
         yield changed_piece(

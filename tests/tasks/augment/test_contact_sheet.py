@@ -90,6 +90,14 @@ def test_the_image_after_is_what_training_reads():
     assert piece.path == "photos/1.png"
 
 
+def test_the_image_after_may_be_that_of_another_camera():
+    other = io.BytesIO()
+    Image.new("RGB", (32, 24), (10, 200, 30)).save(other, format="PNG")
+    piece = side_by_side(IMAGE, picture(), other.getvalue(), [{"name": "flip_horizontal"}], "")
+    shown = Image.open(io.BytesIO(base64.b64decode(piece.content.split(",")[1]))).convert("RGB")
+    assert (np.asarray(shown)[:, -60:] == (10, 200, 30)).all()
+
+
 @pytest.mark.parametrize("modality", ["image", "audio", "timeseries"])
 def test_every_step_has_its_words(modality):
     policies = {

@@ -1,5 +1,6 @@
 """Join by key: keys compared as Unicode text in one form, and held to the relation declared."""
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -150,7 +151,7 @@ def fuzzy_codes(
     becomes, similarity = np.arange(len(keys)), np.ones(len(keys))
     if not len(lonely) or not len(free) or not pa.types.is_string(keys.type):
         return becomes, similarity
-    found = most_alike(keys.take(lonely).to_pylist(), keys.take(free).to_pylist(), min_similarity)
+    found = most_alike(_composed(keys.take(lonely)), _composed(keys.take(free)), min_similarity)
     chosen = np.where(found.chosen >= 0, free[found.chosen.clip(0)], found.chosen)
     if relation.startswith("one"):
         codes, counts = np.unique(chosen[chosen >= 0], return_counts=True)
@@ -158,6 +159,11 @@ def fuzzy_codes(
     given = chosen != NOBODY
     becomes[lonely[given]], similarity[lonely] = chosen[given], found.similarity
     return becomes, similarity
+
+
+def _composed(keys: pa.Array) -> list[str]:
+    """Return keys with each accent in its letter, since PyArrow's NFC leaves them beside it."""
+    return [unicodedata.normalize("NFC", key) for key in keys.to_pylist()]
 
 
 def require_distinct(side: KeyColumn, codes: Rows, relation: Relation) -> None:

@@ -149,9 +149,10 @@ def _estimate(
 ) -> SignalClock | None:
     step = grid_step(left, right)
     start = int(left.times[0])
-    x = signal_of(left, start, step)
+    signed = left.values.shape[1] == right.values.shape[1] == 1
+    x = signal_of(left, start, step, signed)
     shift = int(np.floor((right.times[0] - start) / 1e6 / step))  # steps from left to right start
-    y = signal_of(right, start + round(shift * step * 1e6), step)
+    y = signal_of(right, start + round(shift * step * 1e6), step, signed)
     if min(len(x.values), len(y.values)) < FEWEST_STEPS:
         return None
     reach = int(np.ceil(max_offset / step)) + 1
@@ -223,16 +224,17 @@ def grid_step(left: Recording, right: Recording) -> float:
     )
 
 
-def signal_of(recording: Recording, start: int, step: float) -> GridSignal:
+def signal_of(recording: Recording, start: int, step: float, signed: bool) -> GridSignal:
     """Turn a recording into one signal that does not depend on how the sensor was held.
 
-    One channel is taken as it is. Of several, each is freed of slow changes and the length of all
-    together is taken, which a turned sensor sees alike.
+    Each channel is freed of slow changes, and the length of all together is taken, which a turned
+    sensor sees alike.
 
     Args:
         recording: The readings.
         start: When the grid starts, in microseconds.
         step: Seconds between steps.
+        signed: Take the one channel there is as it is, where both sensors have but one.
     """
     n = int((recording.times[-1] - start) / 1e6 / step) + 1
     at = start + np.round(np.arange(n) * step * 1e6).astype(np.int64)
@@ -252,7 +254,7 @@ def signal_of(recording: Recording, start: int, step: float) -> GridSignal:
         known |= inside
     if not channels:
         return GridSignal(np.zeros(n), known)
-    if len(channels) == 1:
+    if signed:
         return GridSignal(np.nan_to_num(channels[0]), known)
     length = np.sqrt(np.nansum(np.square(channels), axis=0))
     length = np.where(known, length, np.nan)

@@ -158,6 +158,7 @@ def join_windows(
                 )
             )
             advance()
+    require_reachable(join, series, int((partner != NOBODY).sum()))
     findings = WindowFindings(
         n_windows=int((partner != NOBODY).sum()),
         n_distinct=len(row_of),
@@ -217,6 +218,23 @@ def left_outcomes(left: LeftRecords) -> NDArray[np.int8]:
         outcome[left.wanted.is_null().to_numpy()] = Outcome.NO_KEY
     outcome[left.times == NO_TIME] = Outcome.NO_TIME
     return outcome
+
+
+def require_reachable(join: WindowJoin, series: list[SeriesReport], n_windows: int) -> None:
+    """Fail where no window was cut because readings are too rare for the tolerance.
+
+    Raises:
+        DataError: With how far apart they are.
+    """
+    rates = [one.rate_hz for one in series if one.rate_hz]
+    if n_windows or not rates or join.tolerance_seconds >= 1 / max(rates):
+        return
+    apart = 1 / max(rates)
+    raise DataError(
+        f"align.joins: readings of '{join.right}' are {apart:.3g} s apart at best, so hardly a "
+        f"step has one within tolerance_seconds {join.tolerance_seconds:g} on either side, and no "
+        f"window came of it; raise tolerance_seconds to {apart:.3g} or more"
+    )
 
 
 def require_apart(join: WindowJoin, right: SensorRecords) -> None:

@@ -1,6 +1,6 @@
 """What speaks against samples, and what becomes of them: a flag, or the quarantine."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,16 +104,3 @@ def to_set_aside(doubts: Iterable[Doubt], most: int) -> dict[int, Doubt]:
         if len(chosen) + len(new) <= most:
             chosen |= new
     return dict(sorted(chosen.items()))
-
-
-def flags_table(doubts: Iterable[Doubt], ids: pa.ChunkedArray) -> pa.Table:
-    """Return the table of flags, in the order of the samples."""
-    ordered = sorted(doubts, key=lambda doubt: (doubt.place, doubt.flag, doubt.detail))
-    names = ids.take(pa.array([doubt.place for doubt in ordered], pa.int64()))
-    columns: Sequence[pa.Array | pa.ChunkedArray] = [
-        names,
-        pa.array([doubt.flag for doubt in ordered], pa.string()),
-        pa.array([doubt.score for doubt in ordered], pa.float64()),
-        pa.array([doubt.detail for doubt in ordered], pa.string()),
-    ]
-    return pa.table(columns, schema=FLAGS_SCHEMA)

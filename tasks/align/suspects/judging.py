@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from tasks.align.suspects.contradictions import Contradictions, find_contradictions
 from tasks.align.suspects.doubts import (
+    FLAGS_SCHEMA,
     Doubt,
     doubts_of_contradictions,
     doubts_of_labels,
     doubts_of_pairs,
-    flags_table,
     to_set_aside,
 )
 from tasks.align.suspects.equality import Codes, input_codes, same_inputs
@@ -39,7 +39,7 @@ from tasks.align.suspects.views import View, view_of
 from tasks.params.align import SuspectParams
 from tasks.samples.cheap_features.base import CheapFeatures
 from tasks.samples.cheap_features.extract import features_of
-from tasks.samples.cheap_features.sampling import stable_choice
+from tasks.samples.cheap_features.sampling import smallest, stable_hashes
 from tasks.samples.media import Media
 from tasks.samples.schema import SAMPLE_ID, TARGET, InputSpec, SampleSchema
 from tasks.samples.tables import iter_batches, open_table, read_table
@@ -117,8 +117,7 @@ def find_suspects(
     """
     from threadpoolctl import threadpool_limits
 
-    named = read_table(samples, [SAMPLE_ID, TARGET])
-    ids, targets = named[SAMPLE_ID], named[TARGET].combine_chunks()
+    targets = read_table(samples, [TARGET])[TARGET].combine_chunks()
     codes = {spec.name: input_codes(samples, spec) for spec in schema.inputs if _is_on(settings)}
     doubts: list[Doubt] = []
     contradictions, labels, pairs, n_examined = None, None, [], 0
@@ -127,9 +126,9 @@ def find_suspects(
         contradictions = find_contradictions(same_inputs(list(codes.values())), targets)
         doubts += doubts_of_contradictions(contradictions, settings.contradictions)
     judges = judges_labels(settings, schema) or judges_pairs(settings, schema)
-    if judges and len(ids) >= FEWEST_SAMPLES:
+    if judges and len(targets) >= FEWEST_SAMPLES:
         with threadpool_limits(limits=1):  # in another order of adding, sums are other sums
-            evidence = gather(schema, samples, ids, targets, codes, open_media, settings, seed)
+            evidence = gather(schema, samples, targets, codes, open_media, settings, seed)
             labels = label_suspects(settings, schema, evidence, seed)
             pairs = list(pair_suspects(settings, schema, evidence, root, seed))
         n_examined = len(evidence.at)
@@ -137,10 +136,10 @@ def find_suspects(
         for found in pairs:
             doubts += doubts_of_pairs(found, evidence.at, settings.pairs)
 
-    aside = to_set_aside(doubts, int(settings.max_dropped_fraction * len(ids)))
+    aside = to_set_aside(doubts, int(settings.max_dropped_fraction * len(targets)))
     worst = tuple(most_suspect(doubts))
     return Suspects(
-        flags=flags_table((d for d in doubts if d.place not in aside), ids),
+        flags=table_of_flags(samples, [d for d in doubts if d.place not in aside]),
         set_aside=aside,
         report=describe(
             settings, schema, n_examined, targets, labels, contradictions, pairs, doubts, aside
@@ -172,7 +171,6 @@ def needs_media(schema: SampleSchema) -> bool:
 def gather(
     schema: SampleSchema,
     samples: Path,
-    ids: pa.ChunkedArray,
     targets: pa.Array,
     codes: Mapping[str, Codes],
     open_media: Callable[[], Media],
@@ -180,11 +178,7 @@ def gather(
     seed: int,
 ) -> Evidence:
     """Read the samples that are judged, at most ``settings.max_samples``, and their inputs."""
-    at = np.arange(len(ids))
-    if len(ids) > settings.max_samples:
-        at = stable_choice(ids.to_pylist(), settings.max_samples, seed)
-    order = pc.sort_indices(ids.take(pa.array(at)).combine_chunks())
-    at = np.asarray(at[np.asarray(order)], dtype=np.int64)
+    at = examined(samples, len(targets), settings.max_samples, seed)
     columns = [c for s in schema.inputs for c in ([c.name for c in s.columns] or [s.column])]
     table = rows_at(samples, at, columns)
     media = open_media() if needs_media(schema) else None
@@ -200,6 +194,29 @@ def gather(
         targets=targets.take(pa.array(at)),
         media=media,
     )
+
+
+def examined(samples: Path, n_samples: int, most: int, seed: int) -> NDArray[np.int64]:
+    """Return the places of the samples to be judged, in the order of their ids."""
+    at = np.arange(n_samples)
+    if n_samples > most:
+        batches = iter_batches(samples, [SAMPLE_ID], _ROWS)
+        at = smallest((stable_hashes(b.column(0).to_pylist(), seed) for b in batches), most)
+    ids = rows_at(samples, at, [SAMPLE_ID])[SAMPLE_ID].combine_chunks()
+    return np.asarray(at[np.asarray(pc.sort_indices(ids))], dtype=np.int64)
+
+
+def table_of_flags(samples: Path, doubts: Sequence[Doubt]) -> pa.Table:
+    """Return the table of flags, in the order of the samples."""
+    ordered = sorted(doubts, key=lambda doubt: (doubt.place, doubt.flag, doubt.detail))
+    at = np.array([doubt.place for doubt in ordered], dtype=np.int64)
+    columns = [
+        rows_at(samples, at, [SAMPLE_ID])[SAMPLE_ID],
+        pa.array([doubt.flag for doubt in ordered], pa.string()),
+        pa.array([doubt.score for doubt in ordered], pa.float64()),
+        pa.array([doubt.detail for doubt in ordered], pa.string()),
+    ]
+    return pa.table(columns, schema=FLAGS_SCHEMA)
 
 
 def rows_at(samples: Path, at: NDArray[np.int64], columns: list[str] | None = None) -> pa.Table:

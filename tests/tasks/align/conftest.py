@@ -10,6 +10,7 @@ from tasks.align.report import AlignReport
 from tasks.align.stage import run
 from tasks.params import Params
 from tasks.samples.folders import stage_output, write_manifest
+from tasks.samples.media import MediaWriter
 from tasks.samples.tables import read_table, write_table
 
 ARROW = {"number": pa.float64(), "time": pa.timestamp("us", "UTC")}
@@ -40,10 +41,28 @@ class Aligned:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.columns: dict[str, dict[str, str]] = {}
+        self.values: dict[str, dict[str, str]] = {}
+        with MediaWriter(root / "data" / "collect" / "media"):
+            pass
+        write_manifest(root / "data" / "collect")
 
     def source(self, name: str, columns: dict[str, str], **values: list[Any]) -> None:
         """Write the records of one source."""
         self.table(name, columns, records(name, columns, values))
+
+    def sensor(self, name: str, values: dict[str, str], series: dict[str, dict[str, Any]]) -> None:
+        """Write the readings of a sensor: for each recording its times (seconds) and values."""
+        parts = []
+        for recording, cells in series.items():
+            n = len(cells["time"])
+            own = {"time": "time", "series": "key", **values}
+            table = records(name, own, {**cells, "series": [recording] * n})
+            ids = pa.array([f"{recording}:{i}" for i in range(1, n + 1)])
+            files = pa.array([f"{name}/{recording}.csv"] * n)
+            parts.append(table.set_column(0, "record_id", ids).set_column(1, "file", files))
+        self.values[name] = values
+        write_table(pa.concat_tables(parts), self.root / f"data/clean/records/{name}.parquet")
+        write_manifest(self.root / "data" / "clean")
 
     def table(self, name: str, columns: dict[str, str], table: pa.Table) -> None:
         """Write a records table as it is."""
@@ -52,14 +71,18 @@ class Aligned:
         write_table(table, clean / "records" / f"{name}.parquet")
         write_manifest(clean)
 
-    def run(self, max_bad_fraction: float = 1.0, **align: Any) -> AlignReport:
-        """Run the stage with these settings."""
+    def params(self, max_bad_fraction: float = 1.0, **align: Any) -> Params:
+        """Return all settings, with these of align."""
         sources = tuple(
             {"kind": "table", "name": name, "path": f"{name}.csv", "columns": columns}
             for name, columns in self.columns.items()
         )
+        sources += tuple(
+            {"kind": "sensor", "name": name, "path": f"{name}/*.csv", "time": "t", "values": values}
+            for name, values in self.values.items()
+        )
         sections = ("clean", "split", "augment", "pretrain", "finetune", "evaluate")
-        params = Params.model_validate(
+        return Params.model_validate(
             {
                 "project": {"max_bad_fraction": max_bad_fraction},
                 "collect": {"sources": sources},
@@ -67,6 +90,10 @@ class Aligned:
                 **{section: {} for section in sections},
             }
         )
+
+    def run(self, max_bad_fraction: float = 1.0, **align: Any) -> AlignReport:
+        """Run the stage with these settings."""
+        params = self.params(max_bad_fraction, **align)
         assert not list(params.faults())
         with stage_output(self.root, "align") as folders:
             return run(params, folders)

@@ -19,8 +19,8 @@ Places = NDArray[np.int64]
 Near = Callable[[Places, Places], NDArray[np.bool_]]
 
 PAIRS_AT_ONCE = 2**18
-MOST_ALIKE = 64
-ROUNDS = 16
+MOST_ALIKE = 256
+ROUNDS = 64
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,9 @@ class Grouping:
 def grouped(tables: Iterable[NDArray[np.uint64]], owners: Places, near: Near) -> Grouping:
     """Group owners whose items share a key and are near.
 
-    Up to 64 items with one key are all compared with one another. Where more share it, each is
-    compared with the first that no other was near, for 16 rounds; what then is left is counted.
+    Up to 256 items with one key are all compared with one another. Where more share it, all are
+    compared with the first of them, those that are not near it with the first that is left, and so
+    on for 64 rounds; the pairs that then are left are counted.
 
     Args:
         tables: Keys of all items, ``(n_items,)`` each; made one after the other.
@@ -73,7 +74,9 @@ class _Search:
         first = np.flatnonzero(np.r_[True, in_order[1:] != in_order[:-1]])[: len(order)]
         sizes = np.diff(np.r_[first, len(order)])
         few = (sizes > 1) & (sizes <= MOST_ALIKE)
-        for left, right in _pairs_in_runs(first[few], sizes[few]):
+        # Items are in order within a run, so that the values themselves come before their forms.
+        own = order < self._n
+        for left, right in _pairs_in_runs(first[few], sizes[few], own):
             self._join(order[left], order[right])
         many = sizes > MOST_ALIKE
         if many.any():
@@ -89,16 +92,15 @@ class _Search:
             sizes = np.diff(np.r_[first, len(items)])
             leaders = np.repeat(items[first], sizes)
             self._join(leaders, items)
-            left = self._label(leaders) != self._label(items)
+            left = (self._label(leaders) != self._label(items)) & (leaders < self._n)
             items, runs = items[left], runs[left]
-        _, sizes = np.unique(runs, return_counts=True)
-        self.n_skipped += int((sizes * (sizes - 1) // 2).sum())
+        n_items, n_own = np.bincount(runs), np.bincount(runs, items < self._n)
+        self.n_skipped += int((n_own * (n_items - n_own) + n_own * (n_own - 1) / 2).sum())
 
     def _join(self, left: Places, right: Places) -> None:
-        n_values = self._n
         for at in range(0, len(left), PAIRS_AT_ONCE):
             a, b = left[at : at + PAIRS_AT_ONCE], right[at : at + PAIRS_AT_ONCE]
-            useful = (self._label(a) != self._label(b)) & ((a < n_values) | (b < n_values))
+            useful = self._label(a) != self._label(b)
             a, b = a[useful], b[useful]
             if len(a) == 0:
                 continue
@@ -111,12 +113,21 @@ class _Search:
         return np.asarray(self.labels[self._owners[items]])
 
 
-def _pairs_in_runs(first: Places, sizes: Places) -> Iterator[tuple[Places, Places]]:
-    """Yield the places of all pairs within runs, those with the same distance together."""
+def _pairs_in_runs(
+    first: Places, sizes: Places, own: NDArray[np.bool_]
+) -> Iterator[tuple[Places, Places]]:
+    """Yield the places of the pairs within runs, those with the same distance together.
+
+    Args:
+        first: Where each run starts.
+        sizes: How long each is.
+        own: Places that may be the first of a pair.
+    """
     distance = 1
     last = first + sizes
     places = _spread(first, sizes)
     ends = np.repeat(last, sizes)
+    places, ends = places[own[places]], ends[own[places]]
     while len(places):
         inside = places + distance < ends
         places, ends = places[inside], ends[inside]

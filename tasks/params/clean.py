@@ -100,7 +100,9 @@ class CleanParams(Section):
     """Set aside all but the first of records that agree in every column; of the source that gives
     the samples, the id may differ."""
 
-    near_duplicates: NearDuplicateParams = Field(default_factory=NearDuplicateParams)
+    near_duplicates: NearDuplicateParams = Field(
+        default_factory=lambda: NearDuplicateParams.model_validate({})
+    )
 
     checks: dict[str, Action] = Field(default_factory=dict)
     """What is done about what each check finds, by its name; ``flag`` where nothing is said. The

@@ -16,6 +16,13 @@ def png(level, side=32):
     return file.getvalue()
 
 
+def half_an_image():
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 255, (40, 40), dtype=np.uint8)
+    Image.fromarray(noise).save(file, "PNG")
+    return file.getvalue()[:800]
+
+
 def silence(n):
     file = io.BytesIO()
     soundfile.write(file, np.zeros(n), 8000, format="WAV")
@@ -41,7 +48,7 @@ def test_users_words_are_escaped_everywhere(clean, page):
 def test_media_are_shown_and_unreadable_ones_named(clean, page):
     media = {f"blank{i}.png": png(10 * i) for i in range(9)}
     media |= {f"silent{i}.wav": silence(2000 + i) for i in range(3)}
-    media |= {"<i>broken.png": png(0)[:70], "ok.wav": silence(3000), "tiny.png": png(3, 2)}
+    media |= {"<i>broken.png": half_an_image(), "ok.wav": silence(3000), "tiny.png": png(3, 2)}
     images = [n for n in media if n.endswith("png")]
     sounds = [n for n in media if n.endswith("wav")]
     rows = "".join(

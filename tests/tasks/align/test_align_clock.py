@@ -76,3 +76,25 @@ def test_differences_are_those_of_all_pairs_within_reach():
     every = (right[None, :] - left[:, None]).ravel()
     expected, _ = np.histogram(every, bins=40, range=(-10, 10))
     assert counts.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("hours", [1, 24])
+@pytest.mark.parametrize("drift", [-200e-6, 150e-6])
+def test_a_drift_is_found_with_the_offset(hours, drift):
+    rng = np.random.default_rng(hours)
+    events = np.sort(rng.uniform(0, hours * 3600, 150 * hours))
+    seen = rng.random((2, len(events))) > 0.1
+    left = events[seen[0]] + rng.normal(0, 0.01, seen[0].sum())
+    right = events[seen[1]] + rng.normal(0, 0.01, seen[1].sum())
+    found = estimate_clock_offset(left, right + 21.5 + drift * right, 60.0, 500.0)
+    ends = np.asarray([0.0, hours * 3600.0])
+    assert np.abs(found.to_left(ends + 21.5 + drift * ends) - ends).max() < 0.02
+    assert found.drift_ppm == pytest.approx(drift * 1e6, abs=10)
+    assert found.score > MIN_CLOCK_SCORE
+
+
+def test_where_there_is_no_drift_none_is_made_up():
+    left, right = planted(3, 120, 12.5, 0.02)
+    found = estimate_clock_offset(left, right, 60.0, 500.0)
+    assert found.drift_ppm == 0
+    assert found.offset_seconds == pytest.approx(12.5, abs=0.02)

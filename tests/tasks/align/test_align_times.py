@@ -1,8 +1,11 @@
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tasks.align import timestamps
 from tasks.align.matching import NOBODY, Outcome
 from tasks.align.timestamps import NO_TIME, closest_pairs, match_by_time
 
@@ -134,3 +137,72 @@ def test_many_records_are_matched_one_to_one():
     left = right + rng.integers(-300, 300, len(right))
     found = match(left, right, tolerance=400)
     assert (found.partner == np.arange(len(right))).all()
+
+
+@given(
+    left=st.lists(st.integers(0, 80), max_size=60),
+    right=st.lists(st.integers(0, 80), max_size=60),
+    direction=st.sampled_from(DIRECTIONS),
+    tolerance=st.integers(0, 30),
+)
+@settings(max_examples=400, deadline=None)
+def test_pairing_in_rounds_is_pairing_one_by_one(left, right, direction, tolerance):
+    times = np.array([*left, *right], dtype=np.int64)
+    is_left = np.arange(len(times)) < len(left)
+    merged = np.lexsort((is_left != (direction == "forward"), times))
+    times, is_left = times[merged], is_left[merged]
+    rounds = timestamps._paired_off(times, is_left, tolerance, direction)
+    heap = timestamps._paired_off_by_heap(times, is_left, tolerance, direction)
+    gaps = [np.sort(times[second] - times[first]).tolist() for first, second in (rounds, heap)]
+    assert gaps[0] == gaps[1]
+    used = np.concatenate(rounds)
+    assert len(np.unique(used)) == len(used)
+
+
+def test_a_hundred_thousand_dense_times_are_paired_in_seconds():
+    rng = np.random.default_rng(0)
+    left, right = (np.sort(rng.integers(0, 10**9, 100_000)) for _ in range(2))
+    started = time.process_time()
+    found = closest_pairs(left, right, 10**6, "nearest")
+    assert time.process_time() - started < 3
+    assert (found != NOBODY).mean() > 0.9
+
+
+@given(left=times, right=times, tolerance=st.integers(0, 20))
+@settings(max_examples=200, deadline=None)
+def test_numbers_are_read_between_records_on_both_sides(left, right, tolerance):
+    found = match(left, right, tolerance, "interpolated", one_to_one=False)
+    known = [t for t in right if t != NO_TIME]
+    for i, at in enumerate(left):
+        before = [t for t in known if t <= at]
+        after = [t for t in known if t >= at]
+        near = (
+            at != NO_TIME and before and after
+            and at - max(before) <= tolerance and min(after) - at <= tolerance
+        )  # fmt: skip
+        assert (found.partner[i] != NOBODY) == bool(near)
+        if near:
+            first, last = right[found.between.before[i]], right[found.between.after[i]]
+            read = first * (1 - found.between.share[i]) + last * found.between.share[i]
+            assert read == pytest.approx(at)
+            assert abs(right[found.partner[i]] - at) == min(at - first, last - at)
+
+
+def test_interpolated_columns_of_a_stage_run(aligned):
+    aligned.source("a", {"t": "time", "y": "category"}, t=[1.0, 2.5, 9.0, None], y=["c"] * 4)
+    aligned.source(
+        "b", {"t": "time", "v": "number", "w": "number", "s": "text"},
+        t=[1.0, 2.0, 4.0], v=[10.0, 20.0, 40.0], w=[1.0, None, 3.0], s=["p", "q", "r"],
+    )  # fmt: skip
+    join = {
+        "on": "time", "right": "b", "left_on": "t", "tolerance_seconds": 2.0,
+        "direction": "interpolated", "one_to_one": False,
+    }  # fmt: skip
+    report = aligned.run(base="a", joins=(join,), inputs=("v", "w", "s"), target="y")
+    samples = aligned.read("samples")
+    assert samples["b.v"].to_pylist() == [10.0, 25.0, None, None][: samples.num_rows]
+    assert samples["b.w"].to_pylist()[:2] == [1.0, None]
+    assert samples["b.s"].to_pylist()[:2] == ["p", "q"]
+    assert report.pairs[0].unmatched_reasons_left == {"no_time": 1, "no_partner": 1}
+    assert report.quarantine_reasons == {"no_inputs": 2}
+    assert report.pairs[0].matched_right == 3

@@ -25,7 +25,7 @@ _MAX_HEADER_BYTES = 2**20
 """More than any name or note of a member needs."""
 
 _BLOCK = 512
-_FAULTS = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError)
+_FAULTS = (tarfile.TarError, ValueError)
 _KINDS = {
     tarfile.SYMTYPE: "a link",
     tarfile.LNKTYPE: "a link",
@@ -89,7 +89,7 @@ class _Guarded(io.RawIOBase):
     def take(self, size: int) -> bytes:
         """Read so many bytes, or what there is of them."""
         parts = []
-        while size > 0 and (part := self._unpacked.read(min(size, _STEP_BYTES))):
+        while size > 0 and (part := self._step(min(size, _STEP_BYTES))):
             parts.append(part)
             size -= len(part)
             self._at += len(part)
@@ -97,6 +97,14 @@ class _Guarded(io.RawIOBase):
             if self._at > _FREE_BYTES and self._at > MAX_RATIO * taken:
                 raise ArchiveFault("archive_bomb", f"{taken:,} bytes become more than {self._at:,}")
         return b"".join(parts)
+
+    def _step(self, size: int) -> bytes:
+        try:
+            return self._unpacked.read(size)
+        except EOFError as fault:
+            raise ArchiveFault("truncated_archive", _worded(fault)) from None
+        except (zlib.error, gzip.BadGzipFile) as fault:
+            raise ArchiveFault("damaged_archive", _worded(fault)) from None
 
 
 def members_of(path: Path) -> Iterator[Member]:
@@ -120,8 +128,6 @@ def members_of(path: Path) -> Iterator[Member]:
                     if not entry.isdir():
                         yield _member(guarded, entry)
                 _require_end(guarded)
-        except EOFError as fault:
-            raise ArchiveFault("truncated_archive", _worded(fault)) from None
         except _FAULTS as fault:
             early = "unexpected end" in str(fault)
             reason = "truncated_archive" if early else "damaged_archive"
@@ -141,7 +147,7 @@ def _unpacked(path: Path, packed: IO[bytes]) -> IO[bytes]:
 def _opened(path: Path, guarded: _Guarded) -> tarfile.TarFile:
     try:
         return tarfile.TarFile.taropen(path.name, "r", guarded)
-    except _FAULTS as fault:
+    except (*_FAULTS, ArchiveFault) as fault:
         raise SourceError(
             f"{path}: not a tar archive ({_worded(fault)}); expected .tar, .tar.gz or .tgz"
         ) from None

@@ -112,7 +112,7 @@ class _Reading:
         try:
             for member in members_of(path):
                 if member.unsafe:
-                    alone = _Sample(member.name or "?", names=[member.name])
+                    alone = _Sample(_storable(member.name) or "?", names=[member.name])
                     alone.fail(Fault("unsafe_member", f"{excerpt(member.name)} {member.unsafe}"))
                     yield alone
                     continue
@@ -202,6 +202,10 @@ def key_and_ending(name: str) -> tuple[str, str]:
     folder, slash, last = name.rpartition("/")
     stem, _, ending = last.partition(".")
     return f"{folder}{slash}{stem}" if stem else "", ending.lower()
+
+
+def _storable(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _ending_of(column: str) -> str:

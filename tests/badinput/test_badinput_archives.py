@@ -3,12 +3,20 @@
 import gzip
 import io
 import tarfile
+import tempfile
 import tracemalloc
 import zipfile
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as configured
+from hypothesis import strategies as st
 
+from tasks.collect.rows import Notes
+from tasks.collect.webdataset_source import read_webdataset
 from tasks.errors import SourceError
+from tasks.params.collect import WebdatasetSource
 from tasks.samples.media import MediaStore
 
 
@@ -202,3 +210,34 @@ def test_128_archives_as_sources_are_refused(tmp_path, settings, table, outcome_
     with pytest.raises(SourceError, match="unpack it"):
         outcome_of("collect", settings(source), tmp_path)
     assert not list(tmp_path.rglob("evil.txt"))
+
+
+@given(
+    mode=st.sampled_from(["w", "w:gz"]),
+    changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=4),
+    kept=st.floats(0.05, 1),
+)
+@configured(max_examples=80, deadline=None)
+def test_130_any_damage_is_told(mode, changes, kept):
+    """Whatever happens to an archive, it is either refused, or each of its rows has its verdict."""
+    content = bytearray(packed([(f"{n}.txt", b"text") for n in range(4)], mode))
+    del content[max(1, int(len(content) * kept)) :]
+    for place, value in changes:
+        content[int(place * (len(content) - 1))] = value
+    source = WebdatasetSource(kind="webdataset", name="w", path="s.tar", columns={"txt": "text"})
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "s.tar").write_bytes(content)
+        try:
+            rows = list(read_webdataset(source, Path(folder), Notes()))
+        except SourceError:
+            return
+    assert all((row.fault is None) == bool(row.cells) for row in rows)
+    whole = [row.name for row in rows if row.fault is None]
+    assert len(set(whole)) == len(whole)
+
+
+def test_129_a_name_that_is_no_text(collect):
+    content = packed([(entry_of("\udcff.txt"), b"x"), GOOD[0]])
+    outcome = collect(content)
+    assert outcome.reasons == {"unsafe_member": 1}
+    assert outcome.quarantine[0]["record_id"] == "\\udcff.txt"

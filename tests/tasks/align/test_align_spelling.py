@@ -15,7 +15,7 @@ words = st.lists(st.text("abc01-", min_size=1, max_size=9), unique=True, min_siz
 def test_looking_at_few_pairs_finds_what_looking_at_all_does(keys, among, least):
     found = most_alike(keys, among, least)
     for key, chosen, similarity in zip(keys, found.chosen, found.similarity, strict=True):
-        every = sorted((Levenshtein.normalized_similarity(key, other) for other in among))[::-1]
+        every = sorted(Levenshtein.normalized_similarity(key, other) for other in among)[::-1]
         if every[0] < least:
             assert (chosen, similarity) == (NONE, 0)
         elif len(every) > 1 and every[1] > every[0] - MARGIN:
@@ -38,7 +38,7 @@ def test_keys_with_a_long_beginning_in_common_are_told_apart():
         ("ID-007", "id-7"),
         ("ｆｕｌｌ", "full"),
         ("Straße", "STRASSE"),
-    ],  # noqa: RUF001
+    ],
 )
 def test_spellings_of_one_key(one, other):
     assert spelling_form(one) == spelling_form(other)

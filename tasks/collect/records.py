@@ -27,7 +27,7 @@ from tasks.samples.records import (
     path_column,
     records_schema,
 )
-from tasks.samples.tables import BATCH_ROWS, iter_batches, write_batches
+from tasks.samples.tables import BATCH_ROWS, iter_batches, open_table, write_batches
 
 BATCH_BYTES = 64 * 2**20
 """Text and media that a batch of rows may hold."""
@@ -119,12 +119,24 @@ def write_records(
     identities = understanding.identities
     for record in _settle_names(source, read_rows, identities, unsettled, path):
         result.put_aside(record, quarantine)
-    for batch in iter_batches(path, columns=list(source.columns)):
-        for name in source.columns:
-            result.nulls[name] += batch.column(name).null_count
+    result.nulls, result.n_readable = _nulls_in(path, source)
+    times = [name for name, kind in source.columns.items() if kind == "time"]
+    for batch in iter_batches(path, columns=times) if times else ():
         result.years.add(batch)
-        result.n_readable += batch.num_rows
     return result
+
+
+def _nulls_in(path: Path, source: AnySource) -> tuple[Counter[str], int]:
+    """Count nulls by column, and rows, from what a table says of itself."""
+    table = open_table(path)
+    nulls = Counter(dict.fromkeys(source.columns, 0))
+    for group in range(table.num_row_groups):
+        told = table.metadata.row_group(group)
+        for i in range(told.num_columns):
+            column = told.column(i)
+            if column.path_in_schema in nulls and told.num_rows:  # no rows, no statistics
+                nulls[column.path_in_schema] += column.statistics.null_count
+    return nulls, table.metadata.num_rows
 
 
 def _chunks(rows: Iterator[RawRow], media_at: Sequence[int]) -> Iterator[list[RawRow]]:

@@ -11,12 +11,11 @@ from typing import Any
 from xml.etree.ElementTree import ParseError
 
 from tasks.collect.readers.header import column_positions, require_rows, require_same_columns
+from tasks.collect.readers.unpacking import FREE_BYTES, MAX_RATIO
 from tasks.collect.rows import Fault, Notes, RawRow, table_formats
 from tasks.errors import SourceError, listing, nearest
 from tasks.params.collect import TableSource
 
-MAX_RATIO = 200
-FREE_BYTES = 64 * 2**20
 MAX_UNPACKED_BYTES = 2 * 2**30
 
 _ALL_ZEROS = re.compile(r"0{2,}")

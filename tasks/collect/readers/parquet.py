@@ -8,10 +8,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.collect.readers.header import column_positions, require_rows, require_same_columns
+from tasks.collect.readers.unpacking import FREE_BYTES, MAX_RATIO
 from tasks.collect.rows import Fault, Notes, RawRow, table_formats
 from tasks.errors import SourceError
 from tasks.params.collect import TableSource
 from tasks.samples.tables import BATCH_ROWS
+
+LONG_ROW_BYTES = 2**16
+"""Columns of short values repeat without end in any table; those of rows this long do not."""
 
 MAX_BATCH_BYTES = 64 * 2**20
 """Text that a batch may grow to: some kilobytes can stand for gigabytes of one repeated cell."""
@@ -58,10 +62,29 @@ def open_parquet(
     )
 
     def batches() -> Iterator[pa.RecordBatch]:
+        n_bytes = n_read = 0
         for batch in table.iter_batches(batch_size=n_rows, columns=list(columns)):
+            n_bytes += sum(map(_n_bytes, batch.columns))
+            n_read += batch.num_rows
+            _require_believable(path, n_bytes, n_read)
             yield from _slices(batch)
 
     return schema.names, batches()
+
+
+def _require_believable(path: Path, n_bytes: int, n_rows: int) -> None:
+    """Refuse a file whose long texts are all the same few, written in no space at all.
+
+    Raises:
+        SourceError: It is such a file.
+    """
+    free = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
+    if n_bytes > free and n_bytes > LONG_ROW_BYTES * n_rows:
+        raise SourceError(
+            f"{path}: its first {n_rows:,} rows hold {n_bytes:,} bytes of text, over {MAX_RATIO} "
+            "times the size of the file (decompression_bomb); name files in place of texts that "
+            "long"
+        )
 
 
 def _slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

@@ -30,6 +30,7 @@ from tasks.params.collect import RemoteParams
 from tasks.samples.folders import sha256, write_text
 
 LONGEST_WAIT_SECONDS = 60.0
+WORTH_RESUMING_BYTES = 2**17
 
 logger = logging.getLogger("tasks.collect")
 
@@ -185,7 +186,10 @@ def _attempt(
                 return kept
             if answer.n_bytes is not None and answer.n_bytes > limit:
                 raise Unfetchable("too_large", f"{redacted(url)}: {answer.n_bytes:,} bytes")
-            write_text(note, json.dumps(asdict(answer.version)))
+            if answer.n_bytes is None or answer.n_bytes > WORTH_RESUMING_BYTES:
+                write_text(note, json.dumps(asdict(answer.version)))
+            else:
+                note.unlink(missing_ok=True)
             with partial.open("r+b" if answer.start else "wb") as file:
                 file.seek(answer.start)
                 file.truncate()
@@ -215,7 +219,7 @@ def _attempt(
     path.parent.mkdir(exist_ok=True)
     partial.replace(path)
     write_text(place / "fetched.json", json.dumps(asdict(fetched), indent=1, sort_keys=True))
-    note.unlink()
+    note.unlink(missing_ok=True)
     logger.debug("%s: %s bytes fetched", redacted(url), f"{n_bytes:,}")
     return fetched
 

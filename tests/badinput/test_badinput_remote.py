@@ -13,7 +13,7 @@ from tasks.collect.remote_cache import RemoteCache
 from tasks.errors import SourceError
 from tasks.params.collect import RemoteParams
 
-BODY = os.urandom(100_000)
+BODY = os.urandom(200_000)
 
 
 @pytest.fixture

@@ -49,33 +49,33 @@ def collect(project, settings, outcome_of):
         "..",
     ],
 )
-def test_paths_that_lead_out(collect, path):
+def test_121_paths_that_lead_out(collect, path):
     assert collect(path).reasons == {"path_outside_root": 1}
 
 
 @pytest.mark.parametrize("path", ["~/.profile", "$HOME/.profile", "media/b.png", "x" * 300])
-def test_files_that_are_not_there(collect, path):
+def test_121_124_files_that_are_not_there(collect, path):
     assert collect(path).reasons == {"missing_file": 1}
 
 
-def test_an_absolute_path_inside_the_root_is_fine(collect, project):
+def test_121_an_absolute_path_inside_the_root_is_fine(collect, project):
     outcome = collect(str(project / "raw" / "media" / "a.png"), "media/../media/a.png")
     assert len(outcome.only()) == 2
     assert outcome.report.media_files == 1
 
 
-def test_a_link_out_of_the_root_is_not_followed(collect, project):
+def test_122_a_link_out_of_the_root_is_not_followed(collect, project):
     (project / "raw" / "link.png").symlink_to(project / "secret.png")
     (project / "raw" / "folder").symlink_to(project)
     assert collect("link.png", "folder/secret.png").reasons == {"path_outside_root": 2}
 
 
-def test_a_link_within_the_root_is_followed(collect, project):
+def test_122_a_link_within_the_root_is_followed(collect, project):
     (project / "raw" / "link.png").symlink_to(project / "raw" / "media" / "a.png")
     assert len(collect("link.png", "media/a.png").only()) == 2
 
 
-def test_what_is_no_plain_file(collect, project):
+def test_123_what_is_no_plain_file(collect, project):
     root = project / "raw"
     (root / "folder.png").mkdir()
     (root / "loop.png").symlink_to(root / "loop.png")
@@ -90,12 +90,12 @@ def test_what_is_no_plain_file(collect, project):
     assert outcome.reasons == {"not_a_regular_file": 4}
 
 
-def test_a_nul_in_a_path(collect):
+def test_121_a_nul_in_a_path(collect):
     assert collect("media/a.png\0.txt").reasons == {"nul_byte": 1}
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_permission(collect, project):
+def test_126_a_file_without_permission(collect, project):
     (project / "raw" / "media" / "a.png").chmod(0)
     assert collect("media/a.png").reasons == {"unreadable_file": 1}
 
@@ -106,7 +106,7 @@ def test_a_huge_file_is_not_read(collect, project):
     assert collect("huge.png", "media/a.png").reasons == {"too_large": 1}
 
 
-def test_a_source_outside_of_the_root(project, settings, table, outcome_of):
+def test_121_a_source_outside_of_the_root(project, settings, table, outcome_of):
     (project / "rows.csv").write_text("id,text,label\n1,a,x\n")
     with pytest.raises(SourceError, match="path_outside_root"):
         outcome_of("collect", settings(table(path="../rows.csv")), project)

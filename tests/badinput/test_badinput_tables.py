@@ -28,24 +28,24 @@ def texts(outcome):
     return [row["text"] for row in outcome.only()]
 
 
-def test_latin_1_is_refused_with_line_and_byte(collect):
+def test_053_latin_1_is_refused_with_line_and_byte(collect):
     with pytest.raises(SourceError, match=r"rows\.csv:3: byte 6 of the line \(0xe9\) is not utf-8"):
         collect((HEADER + "1,a,x\n").encode() + b"2,caf\xe9,x\n")
 
 
-def test_latin_1_is_read_where_it_is_declared(collect):
+def test_053_latin_1_is_read_where_it_is_declared(collect):
     outcome = collect(HEADER.encode() + b"2,caf\xe9,x\n", encoding="latin-1")
     assert texts(outcome) == ["caf\u00e9"]
 
 
-def test_utf_16_is_hinted_at_and_read_where_it_is_declared(collect):
+def test_054_utf_16_is_hinted_at_and_read_where_it_is_declared(collect):
     content = (HEADER + "1,caf\u00e9,x\n").encode("utf-16")
     with pytest.raises(SourceError, match="looks like UTF-16"):
         collect(content)
     assert texts(collect(content, encoding="utf-16")) == ["caf\u00e9"]
 
 
-def test_broken_utf_16_is_refused(collect):
+def test_054_broken_utf_16_is_refused(collect):
     content = (HEADER + "1,caf\u00e9,x\n").encode("utf-16") + b"\x00"
     with pytest.raises(SourceError, match=r"not utf-16 \(truncated data\)"):
         collect(content, encoding="utf-16")
@@ -56,17 +56,17 @@ def test_an_unknown_encoding_is_named(collect):
         collect(HEADER + "1,a,x\n", encoding="utf-9")
 
 
-def test_a_byte_order_mark_is_no_part_of_the_header(collect):
+def test_055_a_byte_order_mark_is_no_part_of_the_header(collect):
     assert texts(collect((HEADER + "1,a,x\n").encode("utf-8-sig"))) == ["a"]
 
 
-def test_a_quoted_line_end_belongs_to_the_text(collect):
+def test_056_a_quoted_line_end_belongs_to_the_text(collect):
     outcome = collect(HEADER + '1,"a\nb",x\n2,c,x\n')
     assert [(row["row"], row["text"]) for row in outcome.only()] == [(1, "a\nb"), (2, "c")]
 
 
 @pytest.mark.parametrize("rest", ["3,c,x\n4,d,x\n", '3,"c",x\n4,d,x\n'])
-def test_an_unclosed_quote_is_refused_where_it_opened(collect, rest):
+def test_057_an_unclosed_quote_is_refused_where_it_opened(collect, rest):
     with pytest.raises(SourceError, match=r"rows\.csv:3: a quote that opens in this row"):
         collect(HEADER + '1,a,x\n2,"b,x\n' + rest)
 
@@ -77,24 +77,24 @@ def test_a_stray_quote_costs_only_its_row(collect):
     assert texts(outcome) == ['c "d" e']
 
 
-def test_an_unquoted_comma_shifts_nothing(collect):
+def test_058_an_unquoted_comma_shifts_nothing(collect):
     outcome = collect(HEADER + "1,hello, world,x\n2,b,y\n")
     assert outcome.reasons == {"extra_fields": 1}
     assert "line 2: 4 cells for 3 columns: '1,hello, world,x'" in outcome.quarantine[0]["detail"]
     assert texts(outcome) == ["b"]
 
 
-def test_too_few_fields(collect):
+def test_059_too_few_fields(collect):
     outcome = collect(HEADER + "1,a\n2,b,y\n")
     assert outcome.reasons == {"missing_fields": 1}
 
 
-def test_a_header_twice_is_refused(collect):
+def test_060_a_header_twice_is_refused(collect):
     with pytest.raises(SourceError, match=r"'text' stands in the header 2 times"):
         collect("id,text,label,text\n1,a,x,b\n")
 
 
-def test_words_for_nothing_are_words(collect):
+def test_061_words_for_nothing_are_words(collect):
     words = ["NA", "null", "None", "nan", "NULL", "N/A"]
     outcome = collect(HEADER + "".join(f"{i},{word},x\n" for i, word in enumerate(words)))
     assert texts(outcome) == words
@@ -103,7 +103,7 @@ def test_words_for_nothing_are_words(collect):
     assert declared.report.sources[0].nulls == {"id": 0, "text": 2, "label": 0}
 
 
-def test_mixed_types_late_in_the_file_cost_only_their_rows(collect):
+def test_065_mixed_types_late_in_the_file_cost_only_their_rows(collect):
     columns = {"id": "key", "n": "number"}
     lines = [f"{i},{i}\n" for i in range(10_000)]
     lines[9_000], lines[9_001] = "9000,many\n", "9001,inf\n"
@@ -113,7 +113,7 @@ def test_mixed_types_late_in_the_file_cost_only_their_rows(collect):
 
 
 @pytest.mark.parametrize(("mark", "named"), [(";", "';'"), ("\t", "a tab"), ("|", r"'\|'")])
-def test_another_delimiter_is_recognised_and_not_assumed(collect, mark, named):
+def test_066_another_delimiter_is_recognised_and_not_assumed(collect, mark, named):
     with pytest.raises(
         SourceError, match=rf"missing columns 'id', .* \(found 1 column.*{named} seems"
     ):
@@ -130,31 +130,31 @@ def test_a_tsv_is_parted_by_tabs(collect):
     assert texts(collect("id\ttext\tlabel\n1\ta,b\tx\n", path="rows.tsv")) == ["a,b"]
 
 
-def test_a_decimal_comma_is_no_number(collect):
+def test_067_a_decimal_comma_is_no_number(collect):
     outcome = collect('id,n\n1,"3,14"\n', columns={"id": "key", "n": "number"})
     assert outcome.reasons == {"not_a_number": 1}
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", HEADER, HEADER + "\n\n"])
 @pytest.mark.parametrize("path", ["rows.csv", "rows.tsv"])
-def test_a_table_without_rows_is_refused(collect, content, path):
+def test_068_a_table_without_rows_is_refused(collect, content, path):
     with pytest.raises(SourceError, match="no rows"):
         collect(content.replace(",", "\t") if path.endswith("tsv") else content, path=path)
 
 
-def test_any_line_end_and_blank_lines(collect):
+def test_069_070_any_line_end_and_blank_lines(collect):
     outcome = collect("id,text,label\r\n1,a,x\r\n\r\n2,b,x\n\n3,c,x\r4,d,x")
     assert texts(outcome) == ["a", "b", "c", "d"]
     assert outcome.report.sources[0].blank_lines == 2
 
 
-def test_a_nul_costs_its_row(collect):
+def test_071_a_nul_costs_its_row(collect):
     assert collect(HEADER + "1,a\0b,x\n2,c,x\n").reasons == {"nul_byte": 1}
     lines = '{"id": "1", "text": "a\\u0000b", "label": "x"}\n'
     assert collect(lines, path="rows.jsonl").reasons == {"nul_byte": 1}
 
 
-def test_a_long_cell_is_no_fault(collect):
+def test_072_a_long_cell_is_no_fault(collect):
     assert len(texts(collect(HEADER + f"1,{'a' * 300_000},x\n"))[0]) == 300_000
 
 
@@ -183,7 +183,7 @@ def jsonl(*records):
 GOOD = {"id": "1", "text": "a", "label": "x"}
 
 
-def test_a_line_cut_short_costs_only_itself(collect):
+def test_080_a_line_cut_short_costs_only_itself(collect):
     content = jsonl(GOOD, GOOD) + '{"id": "3", "te'
     outcome = collect(content, path="rows.jsonl")
     assert outcome.reasons == {"truncated_json": 1}
@@ -206,14 +206,14 @@ def test_a_line_cut_short_costs_only_itself(collect):
     ],
     ids=lambda value: value[:20],
 )
-def test_lines_that_cannot_be_used(collect, line, reason):
+def test_075_081_082_lines_that_cannot_be_used(collect, line, reason):
     outcome = collect(line + jsonl(GOOD), path="rows.jsonl")
     assert outcome.reasons == {reason: 1}
     assert outcome.quarantine[0]["row"] == 1
     assert texts(outcome) == ["a"]
 
 
-def test_json_numbers_are_read_as_they_are_written(collect):
+def test_063_064_json_numbers_are_read_as_they_are_written(collect):
     content = '{"id": 9007199254740993, "text": 1.50, "label": true}\n'
     (row,) = collect(content, path="rows.jsonl").only()
     assert (row["id"], row["text"], row["label"]) == ("9007199254740993", "1.50", "true")
@@ -253,7 +253,7 @@ def test_parquet_values_are_read_as_a_person_would_write_them(collect, tmp_path)
 
 
 @pytest.mark.parametrize("cut", [0, 10, 200])
-def test_a_broken_parquet_file_is_refused(collect, tmp_path, cut):
+def test_131_a_broken_parquet_file_is_refused(collect, tmp_path, cut):
     content = parquet(tmp_path, id=["1"], text=["a"], label=["x"])
     with pytest.raises(SourceError, match="not a whole Parquet file"):
         collect(content[:cut], path="rows.parquet")

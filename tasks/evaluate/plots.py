@@ -51,7 +51,7 @@ def charts_of(
             charts.append(_confusion(evaluation) if classified else _scatter(evaluation))
         if curves := read_history(history or ""):
             charts.append(_curves(curves))
-        for where, edges, counts in histograms_in(alignment or {}):
+        for where, edges, counts in histograms_in((alignment or {}).get("pairs")):
             charts.append(_time_differences(where, edges, counts))
     return charts
 

@@ -132,7 +132,7 @@ def test_odd_times_are_counted(aligned):
     drop=st.booleans(),
 )
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_no_base_record_is_lost(aligned, keys, texts, targets, drop):
     n = len(keys)

@@ -162,6 +162,11 @@ class HttpTransfer:
                 "timeout", f"{redacted(url)} did not answer in time", passing=True
             ) from None
         except (httpcore.NetworkError, httpcore.RemoteProtocolError) as fault:
+            if "CERTIFICATE_VERIFY_FAILED" in str(fault):
+                raise Unfetchable(
+                    "untrusted_server",
+                    f"{redacted(url)}: {_cause(fault)}; SSL_CERT_FILE names certificates to trust",
+                ) from None
             raise Unfetchable(
                 "connection_lost", f"{redacted(url)}: {_cause(fault)}", passing=True
             ) from None

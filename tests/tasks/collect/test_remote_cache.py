@@ -1,14 +1,20 @@
 """Fetching a file: whole or not at all, resumed, retried, checked, and only from where it may."""
 
+import datetime as dt
 import gzip
 import hashlib
 import json
 import os
+import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from loopback_server import loopback_server
 
 from tasks.collect.remote_address import (
@@ -271,6 +277,40 @@ def test_an_error_page_compressed_unasked_is_refused(server, cache):
     server.answers["/a.csv.gz"] = lambda r: r.plain(200, packed, Content_Encoding="gzip")
     assert refused(cache(), server.url("/a.csv")).reason == "content_encoding"
     assert cache().fetch(server.url("/a.csv.gz"))[0].read_bytes() == packed
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A certificate for localhost that nobody vouches for, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path / "server.pem"
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(made.public_bytes(Encoding.PEM) + secret)
+    return path
+
+
+def test_a_server_must_prove_its_name(server, cache, certificate, monkeypatch):
+    """The connection goes to a checked address, and yet it is the name that counts for TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.file("/a", BODY)
+    named = f"https://localhost:{server.server_port}/a"
+    assert refused(cache(), named).reason == "untrusted_server"
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert cache().fetch(named)[0].read_bytes() == BODY
+    by_number = named.replace("localhost", "127.0.0.1")
+    assert refused(cache(), by_number).reason == "untrusted_server"
+    assert server.asked["/a"] == 1
 
 
 def test_public_addresses_are_public():

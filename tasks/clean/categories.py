@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-MIN_MERGED_CHARACTERS = 3
 MAX_COMPARED = 2000
 MIN_TYPO_CHARACTERS = 4
 TYPO_RATIO = 20
@@ -26,13 +25,17 @@ class Typo(NamedTuple):
 def spelling_of(category: str) -> str:
     r"""Return what different spellings of one category have in common: letters, not case or blanks.
 
-    Values of one or two characters keep their case, which may be all that tells them apart.
+    A single character keeps its case, and so do two that are not written as words are: there, case
+    may be all that tells values apart.
 
-    >>> spelling_of("Ice  Cream"), spelling_of("mV"), spelling_of("MV")
-    ('ice cream', 'mV', 'MV')
+    >>> spelling_of("Ice  Cream"), spelling_of("No"), spelling_of("mV"), spelling_of("A")
+    ('ice cream', 'no', 'mV', 'A')
     """
     composed = " ".join(unicodedata.normalize("NFC", category).split())
-    return composed if len(composed) < MIN_MERGED_CHARACTERS else composed.casefold()
+    like_a_word = composed in (composed.lower(), composed.upper(), composed.capitalize())
+    if len(composed) < 2 or (len(composed) == 2 and not like_a_word):
+        return composed
+    return composed.casefold()
 
 
 def merges(counts: Mapping[str, int], declared: Collection[str] = ()) -> dict[str, str]:

@@ -4,6 +4,7 @@ Everything here is a pure function of the opened header or of one small array, s
 little beside decoding.
 """
 
+import zlib
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ _ENDINGS = {
     "TIFF": (".tif", ".tiff"),
 }
 _ALL_ENDINGS = frozenset(ending for endings in _ENDINGS.values() for ending in endings)
+_PNG_CHUNKS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _HEADER_FAULTS = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError)
 
 
@@ -161,6 +163,26 @@ def file_flags(content: bytes, facts: ImageFacts, suffix: str) -> list[tuple[str
     if facts.n_frames > 1:
         flags.append(("animated_image", f"{facts.n_frames:,} frames, of which the first is read"))
     return flags
+
+
+def png_damage(content: bytes) -> tuple[str, str] | None:
+    """Return why a PNG is not as it was written, which decoders may not notice; else None.
+
+    Its pixels and palette are held against their checksums, and its end must be there.
+    """
+    at = 8
+    while at + 12 <= len(content):
+        size, kind = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
+        end = at + 12 + size
+        if end > len(content):
+            break
+        check = int.from_bytes(content[end - 4 : end], "big")
+        if kind in _PNG_CHUNKS and zlib.crc32(memoryview(content)[at + 4 : end - 4]) != check:
+            return "corrupt", f"the checksum of its {kind.decode()} at byte {at:,} is wrong"
+        if kind == b"IEND":
+            return None
+        at = end
+    return "truncated", f"it ends at byte {len(content):,}, before its IEND"
 
 
 def trailing_bytes(content: bytes, kind: str) -> int:

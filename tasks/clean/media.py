@@ -17,6 +17,7 @@ from tasks.clean.image_checks import (
     file_flags,
     image_facts,
     pixel_flags,
+    png_damage,
     small_grey,
 )
 from tasks.clean.media_summary import MediaCounts
@@ -142,6 +143,8 @@ def judge_image(content: bytes, limits: CleanParams, suffix: str = "") -> Judged
         image = decode_opened(image, enough_pixels=GREY_SIDE_PIXELS // 2)
     except Undecodable as fault:
         return Judged(Verdict(fault.reason, fault.detail, ()))
+    if facts.format == "PNG" and (damage := png_damage(content)):
+        return Judged(Verdict(*damage, ()))
     size = f"{facts.width} × {facts.height} pixels"
     short, long = sorted((facts.width, facts.height))
     if short < limits.min_image_side_pixels:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tasks.clean.columns import AnyColumn
 from tasks.clean.duplicates import first_of_same, row_digests
 from tasks.clean.findings import (
+    FLAGS_SCHEMA,
     Examples,
     Fault,
     Finding,
@@ -31,7 +33,7 @@ from tasks.params.collect import AnySource
 from tasks.samples.progress import Advance
 from tasks.samples.quarantine import Quarantine, SetAside
 from tasks.samples.records import FILE, RECORD_ID, ROW, origin_column
-from tasks.samples.tables import iter_batches, open_table, write_batches
+from tasks.samples.tables import iter_batches, open_table, table_writer, write_batches
 
 MAX_TOLD = 3
 MAX_SAMPLES = 6
@@ -122,7 +124,7 @@ def clean_records(
             for row in sorted(faults):
                 set_aside(batch.slice(row, 1).to_pylist()[0], faults[row])
             if flags:
-                write_flags(flags_batch(source.name, batch.column(RECORD_ID), flags))
+                write_spooled(flags_batch(source.name, batch.column(RECORD_ID), flags))
                 _count_flags(batch, flags, result)
             kept = _without(batch, list(faults))
             if declared.compared and limits.drop_duplicates:
@@ -131,18 +133,44 @@ def clean_records(
             yield kept
 
     with_duplicates = path.with_name(f".{path.name}.duplicates")
+    spooled = path.with_name(f".{path.name}.flags")
     schema = open_table(collected).schema_arrow
-    result.n_kept = write_batches(usable(), schema, with_duplicates)
+    with table_writer(FLAGS_SCHEMA, spooled) as write_spooled:
+        result.n_kept = write_batches(usable(), schema, with_duplicates)
     first = first_of_same(np.concatenate(digests) if digests else np.zeros(0, np.uint64))
-    if len(first) == 0:
-        with_duplicates.replace(path)
-        return result
+    names: list[str] = []
     for record, fault in _duplicates(with_duplicates, first):
         set_aside(record, fault)
-    places = np.array(sorted(first), np.int64)
-    result.n_kept = write_batches(_dropping(with_duplicates, places), schema, path)
-    with_duplicates.unlink()
+        names.append(str(record[RECORD_ID]))
+    if first:
+        places = np.array(sorted(first), np.int64)
+        result.n_kept = write_batches(_dropping(with_duplicates, places), schema, path)
+        with_duplicates.unlink()
+    else:
+        with_duplicates.replace(path)
+    _pass_on_flags(spooled, names, write_flags, result)
+    spooled.unlink()
     return result
+
+
+def _pass_on_flags(
+    spooled: Path, dropped: Sequence[str], write_flags: WriteFlags, result: Cleaned
+) -> None:
+    """Write the flags of records that are kept; those of duplicates no longer count."""
+    gone = pa.array(dropped, pa.string())
+    for batch in iter_batches(spooled):
+        is_gone = pc.is_in(batch.column(RECORD_ID), gone)
+        if not pc.any(is_gone).as_py():
+            write_flags(batch)
+            continue
+        write_flags(batch.filter(pc.invert(is_gone)))
+        lost = batch.filter(is_gone).select([RECORD_ID, "flag"]).to_pylist()
+        result.flags.subtract(flag for _, flag in {(r[RECORD_ID], r["flag"]) for r in lost})
+        for row in lost:
+            told = result.flagged[row["flag"]]
+            if row[RECORD_ID] in told:
+                told.remove(row[RECORD_ID])
+    result.flags = +result.flags
 
 
 def _mended(
@@ -206,12 +234,14 @@ def _without(batch: pa.RecordBatch, places: Sequence[int]) -> pa.RecordBatch:
 
 
 def _duplicates(table: Path, first: dict[int, int]) -> Iterator[tuple[dict[str, object], Fault]]:
-    """Word the fault of each record that repeats an earlier one.
+    """Yield each record that repeats an earlier one, with its fault.
 
     Args:
         table: The records.
         first: For the place of each that repeats, that of the first one.
     """
+    if not first:
+        return
     duplicates = np.array(sorted(first), np.int64)
     firsts = np.unique(np.array(list(first.values()), np.int64))
     name_of: dict[int, str] = {}

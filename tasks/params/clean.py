@@ -135,7 +135,7 @@ class CleanParams(Section):
 
     merge_category_variants: Literal["spelling", "off"] = "spelling"
     """``spelling`` writes categories that differ in case or spaces alone as the commonest (or the
-    declared) of them; case never merges values of one or two characters, where it may matter."""
+    declared) of them. Case alone never merges single characters, nor "mV" and "MV"."""
 
     min_records_per_category: int = Field(3, ge=1)
     """Categories with fewer records are told as rare."""

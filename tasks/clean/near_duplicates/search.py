@@ -170,7 +170,7 @@ def _places_of(column: Column, sorted_prefixes: NDArray[np.uint64], advance: Adv
 
 def _prefixes(digests: NDArray[np.void]) -> NDArray[np.uint64]:
     """Return the first 64 bits of each digest: enough to tell media apart."""
-    return digests.view(">u8").reshape(len(digests), -1)[:, 0].astype(np.uint64)
+    return digests.view(">u8")[:: digests.dtype.itemsize // 8].astype(np.uint64)
 
 
 def _compared_texts(column: Column, folder: Path, similarity: float, advance: Advance) -> Compared:

@@ -35,6 +35,7 @@ def test_a_declared_spelling_wins_over_a_commoner_one():
 
 def test_case_of_short_values_may_matter():
     assert merges({"A": 50, "a": 40, "mV": 3, "MV": 2}) == {}
+    assert merges({"no": 50, "No": 40, "NO": 3}) == {"NO": "no", "No": "no"}
     assert lookalikes({"A", "a", "mV", "MV"}) == (("A", "a"), ("MV", "mV"))
 
 

@@ -12,6 +12,7 @@ from tasks.errors import ParamsError, nearest
 from tasks.params.pipeline import Params
 
 MAX_BYTES = 1_000_000
+MAX_VALUES = 100_000
 WATCHED = (
     ("project", "name"),
     ("project", "seed"),
@@ -72,9 +73,24 @@ def read_yaml(path: Path) -> Any:
     except (YAMLError, ValueError, RecursionError) as fault:
         first = str(fault).splitlines()[0]
         raise ParamsError([f"{path}: not valid YAML: {first}"]) from None
+    if _n_values(raw, {}) > MAX_VALUES:
+        raise ParamsError(
+            [f"{path}: its aliases (`*name`) stand for over {MAX_VALUES:,} values; write them out"]
+        )
     if not isinstance(raw, Mapping):
         raise ParamsError([f"{path}: expected a mapping of sections, found {_kind(raw)}"])
     return raw
+
+
+def _n_values(node: Any, known: dict[int, int]) -> int:
+    """Count the values of settings with each alias written out; endless for one within itself."""
+    if not isinstance(node, Mapping | list):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = MAX_VALUES + 1  # what it counts as within itself
+        children = node.values() if isinstance(node, Mapping) else node
+        known[id(node)] = 1 + sum(_n_values(child, known) for child in children)
+    return known[id(node)]
 
 
 def _is_utf8(path: Path) -> bool:

@@ -234,7 +234,7 @@ def judge(
             for spec in schema.inputs
         ]
     )
-    codes = ("", "missing_input", "no_inputs", *(code for code, _ in base_faults), "null_target")
+    codes = ("", "missing_input", "no_inputs", "low_agreement", "low_coverage", "null_target")
     reasons = np.zeros(len(present), dtype=np.int8)
     needed = [i for i, spec in enumerate(schema.inputs) if spec.name in required]
     reasons[~present[:, needed].all(axis=1)] = codes.index("missing_input")

@@ -17,6 +17,7 @@ from tasks.samples.page import PageSection, Table, stage_page
 from tasks.samples.wording import number, percent, short, squeezed
 
 MOST_ROWS = 60
+MOST_RECORDINGS = 12
 MOST_CURVES = 3
 MOST_BARS = 24
 
@@ -206,7 +207,7 @@ def _series_table(series: Sequence[SeriesReport]) -> Table:
         "recording", "readings", "used", "rate", "longest gap", "equal times", "out of order",
         "windows",
     )  # fmt: skip
-    return Table(header, rows[:MOST_ROWS], "Recordings", max(0, len(rows) - MOST_ROWS))
+    return Table(header, rows[:MOST_RECORDINGS], "Recordings", max(0, len(rows) - MOST_RECORDINGS))
 
 
 def _balance(report: AlignReport) -> PageSection:

@@ -75,6 +75,13 @@ class Recording:
         return float(np.median(np.diff(self.times))) if len(self.times) > 1 else 0.0
 
     @property
+    def rate_hz(self) -> float | None:
+        """The usual readings a second, gaps left out; None for fewer than two."""
+        apart = np.diff(self.times)
+        usual = apart[apart <= 3 * self.period]
+        return round(1e6 / float(usual.mean()), 3) if len(usual) else None
+
+    @property
     def max_gap(self) -> int:
         """The longest time from one reading to the next, in microseconds."""
         return int(np.diff(self.times).max()) if len(self.times) > 1 else 0

@@ -136,17 +136,12 @@ class Segmenter:
                 n_equal_times=len(readings.times) - len(recording.times),
                 n_out_of_order=readings.n_out_of_order,
                 n_windows=len(starts),
-                rate_hz=rate_hz(recording.period),
+                rate_hz=recording.rate_hz,
                 max_gap_seconds=recording.max_gap / 1e6,
                 n_steps_over_gap=n_over_gap,
             )
         )
         return pa.record_batch(columns, schema=self.schema)
-
-
-def rate_hz(period: float) -> float | None:
-    """Return the usual readings a second, from the microseconds between them."""
-    return round(1e6 / period, 3) if period else None
 
 
 def window_starts(times: Rows, every: int, length: int, reach: int) -> Rows:

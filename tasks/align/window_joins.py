@@ -13,7 +13,7 @@ from tasks.align.matching import NOBODY, Match, Outcome, Rows
 from tasks.align.recordings import READ_ROWS, SERIES, TIME, SensorRecords
 from tasks.align.report import Applied, SeriesClock, SeriesReport, WindowFindings
 from tasks.align.resampling import Grid, resample
-from tasks.align.segments import MOST_SERIES, in_any_window, rate_hz
+from tasks.align.segments import MOST_SERIES, in_any_window
 from tasks.align.signal_clock import PooledCurve, SignalClock, estimate_signal_clock
 from tasks.align.timestamps import NO_TIME, microseconds
 from tasks.align.window_store import WindowStore, shares
@@ -152,7 +152,7 @@ def join_windows(
                     n_equal_times=len(readings.times) - len(recording.times),
                     n_out_of_order=readings.n_out_of_order,
                     n_windows=n_windows,
-                    rate_hz=rate_hz(recording.period),
+                    rate_hz=recording.rate_hz,
                     max_gap_seconds=recording.max_gap / 1e6,
                     n_steps_over_gap=n_own_over_gap,
                 )

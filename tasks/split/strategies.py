@@ -135,7 +135,8 @@ def with_validation(
 
 _NAMES = {
     "train": TRAIN, "training": TRAIN,
-    "validation": VALIDATION, "val": VALIDATION, "valid": VALIDATION, "dev": VALIDATION,
+    "validation": VALIDATION, "val": VALIDATION, "valid": VALIDATION, "validate": VALIDATION,
+    "dev": VALIDATION,
     "test": TEST, "testing": TEST,
 }  # fmt: skip
 

@@ -134,7 +134,7 @@ def figures(n_trials: int, seed: int) -> dict[str, float]:
     hard = []
     for i in range(n_trials):
         rng = np.random.default_rng([seed + 1, i])
-        hard.append(tried(planted(rng, noise=rng.uniform(0.3, 3), in_common=rng.uniform(0, 0.7))))
+        hard.append(tried(planted(rng, noise=rng.uniform(0.3, 2), in_common=rng.uniform(0, 1))))
     both = np.concatenate([results, np.asarray(hard)])
     right, score = both[:, 0] <= 0.5, both[:, 1]
     near = both[:, 0] <= 2.0

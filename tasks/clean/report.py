@@ -145,9 +145,14 @@ class CleanedSource(BaseModel):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What is odd about columns, in a line each, or in one for many with the same."""
+        """What is odd about columns, in a line each, or in one for many with the same.
+
+        Columns with long tails are left to the page: nothing is wrong with them.
+        """
         told = []
         for check, columns in self.odd_columns.items():
+            if check == "outlier":
+                continue
             if len(columns) > MAX_NOTICES:
                 named = listing((short(column) for column in columns), most=MAX_NOTICES)
                 told.append(f"source '{self.name}' ({check}): {len(columns)} columns: {named}")

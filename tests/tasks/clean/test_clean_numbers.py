@@ -37,7 +37,8 @@ def test_an_outlier_is_flagged_and_a_long_tail_told(clean, flags):
     tails = np.exp(np.random.default_rng(0).normal(0, 3, 500)).round(6).tolist()
     outcome = clean(table_of(tails), columns=NUMBERS, id="id")
     assert flags("outlier") == []
-    assert any("the shape of the column" in notice for notice in outcome.report.notices)
+    told = outcome.report.sources[0].odd_columns["outlier"]["size"]
+    assert "that is the shape of the column" in told
 
 
 def test_mostly_equal_values_are_no_reason_to_flag_the_others():

@@ -45,8 +45,12 @@ class Identities:
     def repeated_names(self) -> NDArray[np.int64]:
         """Return the places of records whose name some other record seems to have too."""
         names = np.frombuffer(self._names, dtype=np.uint64)
-        _, which, counts = np.unique(names, return_inverse=True, return_counts=True)
-        return np.flatnonzero(counts[which] > 1)
+        ordered = np.sort(names)
+        shared = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+        if not len(shared):
+            return np.empty(0, dtype=np.int64)
+        places = np.minimum(np.searchsorted(shared, names), len(shared) - 1)
+        return np.flatnonzero(shared[places] == names)
 
 
 def occurrences(contents: NDArray[np.uint64]) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from itertools import repeat
 from pathlib import Path
@@ -83,7 +84,13 @@ def _require_believable(path: Path) -> None:
         )
 
 
-def _rows(path: Path, source: TableSource, saved_values: bool = True) -> Iterator[Sequence[Any]]:
+@contextmanager
+def _workbook(path: Path, saved_values: bool = True) -> Iterator[Any]:
+    """Open a workbook for streaming.
+
+    Raises:
+        SourceError: openpyxl is not installed, or the file is damaged.
+    """
     try:
         from openpyxl import load_workbook
     except ImportError:
@@ -94,15 +101,20 @@ def _rows(path: Path, source: TableSource, saved_values: bool = True) -> Iterato
     try:
         book = load_workbook(path, read_only=True, data_only=saved_values, keep_links=False)
         try:
-            sheet = book[_sheet_name(path, source, book.sheetnames)]
-            sheet.reset_dimensions()  # those that are written down are often wrong
-            yield from sheet.iter_rows()
+            yield book
         finally:
             book.close()
     except _FAULTS as fault:
         raise SourceError(
             f"{path}: not a whole Excel workbook ({type(fault).__name__}: {fault}); save it again"
         ) from None
+
+
+def _rows(path: Path, source: TableSource, saved_values: bool = True) -> Iterator[Sequence[Any]]:
+    with _workbook(path, saved_values) as book:
+        sheet = book[_sheet_name(path, source, book.sheetnames)]
+        sheet.reset_dimensions()  # those that are written down are often wrong
+        yield from sheet.iter_rows()
 
 
 def _formulas(path: Path, source: TableSource) -> Iterator[Sequence[Any]]:
@@ -187,14 +199,8 @@ def header_of_workbook(path: Path) -> tuple[tuple[str, ...], tuple[tuple[str, st
         SourceError: It cannot be read.
     """
     _require_believable(path)
-    from openpyxl import load_workbook
-
-    try:
-        book = load_workbook(path, read_only=True, data_only=True, keep_links=False)
+    with _workbook(path) as book:
         names = list(book.sheetnames)
-        book.close()
-    except _FAULTS as fault:
-        raise SourceError(f"{path}: not a whole Excel workbook ({fault})") from None
     written = (("sheet", names[0]),) if len(names) > 1 else ()
     source = TableSource.model_validate(
         {"kind": "table", "name": "first", "path": path.name, "columns": {"-": "text"}}

@@ -6,6 +6,7 @@ import tarfile
 from pathlib import Path
 
 import hypothesis.strategies as st
+import openpyxl
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -193,6 +194,19 @@ def test_archives_and_saved_data_sets(data, pasted, tmp_path):
     params, text = pasted(saved)
     assert params.collect.sources[0].columns == {"text": "text", "label": "category"}
     assert "left out: boxes" in text
+
+
+def test_a_workbook(data, pasted, tmp_path):
+    book = openpyxl.Workbook()
+    book.create_sheet("notes")
+    for i, row in enumerate(
+        [("text", "label"), *(("some words here", "ab"[i % 2]) for i in range(9))]
+    ):
+        book.worksheets[0].append(row if i == 0 else (f"{row[0]} {i}", row[1]))
+    book.save(data(**{"a.txt": ""}) / "rows.xlsx")
+    params, _ = pasted(tmp_path / "some data" / "rows.xlsx")
+    assert params.collect.sources[0].sheet == "Sheet"
+    assert (params.align.inputs, params.align.target) == (("text",), "rows.label")
 
 
 def test_what_cannot_be_read_is_told(data, pasted):

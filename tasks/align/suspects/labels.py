@@ -33,6 +33,7 @@ SURE = 0.75
 """How probable another class must be for a label to be suspect."""
 
 _SHARPNESS = (0.5, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
+_ROUNDS = 3
 _BINS = 20
 
 
@@ -163,25 +164,16 @@ def suspect_numbers(examined: Examined) -> LabelSuspects:
     values = np.asarray(examined.targets, dtype=np.float64)
     if len(values) < FEWEST_SAMPLES:
         return _nothing(len(values), len(values), 0, f"{len(values):,} samples are too few")
-    low, high = np.quantile(values, [0.005, 0.995])
-    tame = values.clip(low, high)  # a target that is absurd must not bend the model to itself
-    middle, spread = tame.mean(), tame.std()
-    if not spread:
+    if not np.ptp(values):
         return _nothing(len(values), len(values), 0, "all targets are the same")
-    every = np.arange(len(values))
-    problem = _problem(examined, every, ((tame - middle) / spread)[:, None], None)
-    model, expected = min(
-        ((name, out[:, 0]) for name, out in predictions(problem)),
-        key=lambda found: float(np.abs(found[1] - problem.targets[:, 0]).mean()),
-    )
-    expected = expected * spread + middle
-    r2 = 1 - float(np.square(tame - expected).sum() / np.square(tame - middle).sum())
+    model, expected, ordinary = expected_numbers(examined, values)
     error = values - expected
-    error -= np.median(error)
-    ordinary = 1.4826 * float(np.median(np.abs(error))) or float(np.abs(error).mean()) or 1.0
     score = np.abs(error) / ordinary
+    usual = score <= FAR_OFF
+    variance = float(np.square(values[usual] - values[usual].mean()).sum())
+    r2 = 1 - float(np.square(error[usual]).sum()) / variance if variance else 0.0
     trusted = r2 >= SKILL_TO_TRUST
-    flagged = (score > FAR_OFF) & trusted
+    flagged = ~usual & trusted
     detail = {
         int(i): f"given {number(values[i])}, the other samples say about {number(expected[i])}"
         for i in np.flatnonzero(flagged)
@@ -201,6 +193,30 @@ def suspect_numbers(examined: Examined) -> LabelSuspects:
         else f"cheap features reach an r² of {r2:.3f}: too little for doubts to mean anything",
     )
     return LabelSuspects(score, flagged, detail, findings)
+
+
+def expected_numbers(
+    examined: Examined, values: NDArray[np.float64]
+) -> tuple[str, NDArray[np.float64], float]:
+    """Return the best way of predicting, what it expects of each sample, and its ordinary error.
+
+    A target that is absurd must not bend the model: what is further off than allowed is brought
+    nearer, and the model is fitted again.
+    """
+    tame = values.clip(*np.quantile(values, [0.005, 0.995]))
+    every = np.arange(len(values))
+    for _ in range(_ROUNDS):
+        middle, spread = float(tame.mean()), float(tame.std()) or 1.0
+        problem = _problem(examined, every, ((tame - middle) / spread)[:, None], None)
+        name, out = min(
+            predictions(problem), key=lambda found: float(np.abs(found[1] - problem.targets).mean())
+        )
+        expected = out[:, 0] * spread + middle
+        expected += np.median(values - expected)
+        error = np.abs(values - expected)
+        ordinary = 1.4826 * float(np.median(error)) or float(error.mean()) or 1.0
+        tame = values.clip(expected - FAR_OFF * ordinary, expected + FAR_OFF * ordinary)
+    return name, expected, ordinary
 
 
 def _problem(

@@ -31,7 +31,10 @@ N_RANDOM = 3
 """Random partners that each value is compared with."""
 
 PROBABLY_WRONG = 0.5
-"""A pair is suspect where, by the share of misfits among equals, it is more likely one than not."""
+"""A pair is suspect where so many of those that fit about as badly are wrong."""
+
+STEP = 0.1
+"""How finely pairs are ranked among random ones for that."""
 
 MOST_RANDOM = 0.9
 """A pair that fits better than this part of random ones is never suspect."""
@@ -143,18 +146,20 @@ def told_apart(fits: Fits) -> float:
 def misfits(fits: Fits) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return which part of random pairs fit better than each real one, and which are suspect.
 
-    Wrong pairs are as good as random ones, so the worst real pairs tell how many are wrong: among
-    those that fit worse than a given part of the random ones, no more than that part of the wrong
-    ones can be. A real pair is suspect where most of those that fit no better are wrong.
+    Wrong pairs are as good as random ones, so the worst real pairs tell how many are wrong: of the
+    wrong ones, as of the random ones, a tenth fits worse than the worst tenth of the random
+    ones, and so on. A real pair is suspect as long as most of those that fit about as badly are
+    wrong.
     """
     ordered = np.sort(fits.random)
     rank = np.searchsorted(ordered, fits.real, side="right") / max(1, len(ordered))
-    parts = np.linspace(0.05, MOST_RANDOM, 18)
-    so_bad = np.searchsorted(np.sort(rank), parts, side="right") / max(1, len(rank))
-    share = float((so_bad / parts).min())
-    likely = (so_bad > 0) & (share * parts >= PROBABLY_WRONG * so_bad)
-    limit = float(parts[likely].max()) if likely.any() else -1.0
-    return 1 - rank, rank <= limit
+    parts = np.arange(1, round(MOST_RANDOM / STEP) + 1) * STEP
+    so_bad = np.searchsorted(np.sort(rank), parts, side="right").astype(np.float64)
+    n_wrong = float(((so_bad + np.sqrt(so_bad)) / parts).min())  # few are counted with an error
+    about_as_bad, allowed = np.diff(so_bad, prepend=0.0), n_wrong * STEP / PROBABLY_WRONG
+    likely = about_as_bad <= allowed + np.sqrt(allowed)
+    n_likely = len(likely) if likely.all() else int(np.argmin(likely))
+    return 1 - rank, rank <= (parts[n_likely - 1] if n_likely else -1.0)
 
 
 def suspect_pairs(left: View, right: View, fits: Fits | None, seed: int) -> PairSuspects:

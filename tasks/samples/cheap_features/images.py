@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.samples.decoding import Undecodable, decode_image
+from tasks.samples.decoding import Undecodable, decode_opened, open_image
 
 SIDE = 32
+ENOUGH_PIXELS = 2 * SIDE
+"""A JPEG may be decoded smaller, down to this."""
+
 CELL = 4
 N_DIRECTIONS = 9
 _GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
@@ -23,7 +26,7 @@ def small_copies(contents: Iterable[bytes]) -> tuple[NDArray[np.uint8], NDArray[
     copies, readable = [], []
     for content in contents:
         try:
-            image = decode_image(content)
+            image = decode_opened(open_image(content), enough_pixels=ENOUGH_PIXELS)
         except Undecodable:
             copies.append(np.zeros((SIDE, SIDE, 3), dtype=np.uint8))
             readable.append(False)

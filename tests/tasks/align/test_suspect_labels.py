@@ -16,8 +16,9 @@ def test_planted_label_errors_are_flagged_and_others_are_not(tmp_path):
     world.add("note", "text", [world.caption(c) for c in colours])
     world.add("picture", "image", [world.picture(c) for c in colours])
     given, wrong = spoiled(colours, 0.06, world.rng)
-    found = world.judge(tmp_path, world.table(given))
+    found = world.judge(tmp_path, world.table(given), {"pairs": "off"})
     labels = found.report.labels
+    assert found.report.pairs == ()
     assert labels.trusted
     assert labels.floor < 0.35
     hit = flagged(found, "suspect_label", world.n)
@@ -42,7 +43,7 @@ def test_a_few_questions_are_judged_question_by_question(tmp_path):
     world.add("picture", "image", [world.picture(c) for c in colours])
     given, wrong = spoiled(answers, 0.05, world.rng)
     found = world.judge(tmp_path, world.table(given))
-    assert found.report.labels.model == "by question"
+    assert found.report.labels.model in ("by question", "joined")
     assert found.report.labels.trusted
     hit = flagged(found, "suspect_label", world.n)
     assert (hit & wrong).sum() >= 0.7 * wrong.sum()

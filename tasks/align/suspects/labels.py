@@ -23,6 +23,9 @@ from tasks.samples.wording import number, percent, short
 FEWEST_SAMPLES = 100
 FEWEST_OF_A_CLASS = 6
 MOST_CLASSES = 200
+SAMPLES_OF_A_GROUP = 20
+"""Samples that share a value are judged by the others, unless there are more than this to it."""
+
 SKILL_TO_TRUST = 0.7
 """How much of the way from the floor to no error at all a model must go for its doubts to count."""
 
@@ -79,12 +82,14 @@ class Examined:
         """Return the folds: samples that share their most telling input are in one.
 
         That is the text or medium of most values, since a wrong label often stands at all samples
-        that share it; equal samples are in one fold in any case.
+        that share it; equal samples are then in one fold too. Where there are hardly any values,
+        each sample is judged by those with the same ones.
         """
         n = len(self.targets)
         finest = max(self.codes, key=lambda each: len(np.unique(each)))
-        if len(np.unique(finest)) < n / 50:
-            finest = self.same
+        for each in (self.same, np.arange(n)):
+            if len(np.unique(finest)) < n / SAMPLES_OF_A_GROUP:
+                finest = each
         lone = np.arange(n) + int(finest.max(initial=0)) + 1
         return folds_of(np.where(finest < 0, lone, finest), self.seed)
 

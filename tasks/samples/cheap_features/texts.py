@@ -45,5 +45,7 @@ def text_features(texts: Sequence[str], seed: int) -> tuple[NDArray[np.float32],
     n_components = min(N_COMPONENTS, len(fitted) - 1, len(shared) - 1)
     if n_components < 1:
         return weighted.toarray().astype(np.float32), len(fitted)
-    reduction = TruncatedSVD(n_components, n_iter=3, random_state=seed).fit(weighted[fitted])
+    reduction = TruncatedSVD(n_components, n_iter=3, random_state=seed)
+    with np.errstate(divide="ignore", invalid="ignore"):  # it divides by the variance of all
+        reduction.fit(weighted[fitted])
     return reduction.transform(weighted).astype(np.float32), len(fitted)

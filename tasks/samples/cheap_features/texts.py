@@ -13,6 +13,7 @@ from tasks.samples.cheap_features.sampling import stable_choice
 
 MOST_CHARACTERS = 1_000
 MOST_FITTED = 4_000
+FEW_TEXTS = 500
 N_HASHED = 2**16
 N_COMPONENTS = 96
 
@@ -38,8 +39,9 @@ def text_features(texts: Sequence[str], seed: int) -> tuple[NDArray[np.float32],
     counts = hstack([words.transform(cut), pieces.transform(cut)], format="csr")
     fitted = stable_choice(cut, MOST_FITTED, seed)
     in_texts = np.bincount(counts[fitted].indices, minlength=counts.shape[1])
-    # What only one text has says nothing of another.
-    shared = np.flatnonzero(in_texts >= (2 if (in_texts >= 2).any() else 1))
+    # What only one of many texts has says nothing of the others; a few texts are kept apart by it.
+    least = 2 if len(fitted) > FEW_TEXTS and (in_texts >= 2).any() else 1
+    shared = np.flatnonzero(in_texts >= least)
     counts = counts[:, shared]
     weighted = TfidfTransformer(sublinear_tf=True).fit(counts[fitted]).transform(counts)
     n_components = min(N_COMPONENTS, len(fitted) - 1, len(shared) - 1)

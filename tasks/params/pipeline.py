@@ -1,6 +1,6 @@
 """All settings together, and the checks that look at several sections at once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pydantic import PrivateAttr
 
@@ -316,7 +316,7 @@ class Params(Section):
                 yield f"align.required_inputs.{i}", f"'{column}' is not among align.inputs"
 
     def _clean_type_faults(self) -> Iterator[tuple[str, str]]:
-        declared = {
+        declared: dict[str, tuple[Iterable[str], tuple[str, ...]]] = {
             "limits": (self.clean.limits, ("number",)),
             "categories": (self.clean.categories, ("category", "labels")),
         }

@@ -22,6 +22,10 @@ class FinetuneReport(StageReport):
     n_train: int
     n_augmented: int
     n_validation: int
+    train_digest: str
+    """Which collected samples scales, vocabularies and weights come from; see
+    ``tasks.samples.membership``."""
+
     n_parameters: int
     n_trained_parameters: int
     epochs_run: int

@@ -32,6 +32,7 @@ from tasks.models.runtime import choose_device, fix_randomness, quiet_libraries
 from tasks.params import Params
 from tasks.samples.folders import StageFolders, folder_digest, write_manifest, write_text
 from tasks.samples.media import sample_media
+from tasks.samples.membership import trained_on
 from tasks.samples.schema import PARENT_ID, SAMPLE_ID, SPLIT, SampleSchema
 from tasks.samples.tables import read_table
 from tasks.tracking.live import live_run
@@ -100,6 +101,7 @@ def run(params: Params, folders: StageFolders) -> FinetuneReport:
             n_train=len(data.train),
             n_augmented=int(pc.sum(pc.is_valid(train_samples[PARENT_ID])).as_py() or 0),
             n_validation=len(data.validation),
+            train_digest=trained_on(samples),
             n_parameters=sum(p.numel() for p in model.parameters()),
             n_trained_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
             epochs_run=result.epochs_run,

@@ -5,7 +5,10 @@ from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from tasks.samples.schema import PARENT_ID, SAMPLE_ID, SPLIT
 
 
 def membership(ids: pa.ChunkedArray) -> str:
@@ -15,6 +18,12 @@ def membership(ids: pa.ChunkedArray) -> str:
     True
     """
     return membership_of_keys(text_keys(ids.to_pylist()))
+
+
+def trained_on(samples: pa.Table) -> str:
+    """Return the digest of the collected training samples of a table that augment wrote."""
+    own = pc.and_(pc.equal(samples[SPLIT], "train"), pc.is_null(samples[PARENT_ID]))
+    return membership(samples.filter(own)[SAMPLE_ID])
 
 
 def membership_of_keys(keys: NDArray[np.uint64]) -> str:

@@ -1,6 +1,7 @@
 """Statistics of every kind come from the training rows: what is elsewhere leaves no trace."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ from numpy.typing import NDArray
 from tiny_project import write_tiny_project
 
 from tasks.__main__ import run_stage
+from tasks.errors import DataError
+from tasks.evaluate.stage import require_trained_on
 from tasks.finetune.building import build_model
 from tasks.finetune.targets import Targets, learn_targets
 from tasks.models.prepared import prepare
 from tasks.samples.folders import StageFolders, write_manifest
 from tasks.samples.media import MediaWriter, sample_media
+from tasks.samples.membership import trained_on
 from tasks.samples.schema import SampleSchema
 from tasks.samples.tables import read_table, write_table
 from tasks.samples.windows import WINDOW_SUFFIX, encode_window
@@ -106,3 +110,19 @@ def _bytes_of(folder: Path) -> dict[str, str]:
     }
     assert len(files) >= 6
     return files
+
+
+def test_116_a_model_fitted_on_other_samples_is_not_evaluated(tmp_path: Path) -> None:
+    training = tmp_path / "training.json"
+    samples = pa.table(
+        {
+            "sample_id": ["a", "b", "b~1", "c"],
+            "split": ["train", "train", "train", "test"],
+            "parent_id": [None, None, "b", None],
+        }
+    )
+    training.write_text(json.dumps({"train_digest": trained_on(samples)}))
+    require_trained_on(samples.take([1, 0, 2, 3]), training)
+    moved = samples.set_column(1, "split", [["train", "train", "train", "train"]])
+    with pytest.raises(DataError, match="trained on other samples than the train split holds now"):
+        require_trained_on(moved, training)

@@ -14,7 +14,9 @@ from tasks.params.collect import ColumnType
 
 IMAGE_ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
 AUDIO_ENDINGS = frozenset((".wav", ".flac", ".ogg", ".mp3", ".opus", ".aif", ".aiff"))
-PARTS = frozenset("train training test testing val valid validate validation dev".split())
+PARTS = frozenset(
+    ["train", "training", "test", "testing", "val", "valid", "validate", "validation", "dev"]
+)
 
 TimeUnit = Literal["iso", "s", "ms", "us", "ns"]
 

@@ -18,6 +18,7 @@ import flows.reproduce
 from flows.__main__ import app
 from flows.settings import settings
 from tasks.align.matching import Outcome
+from tasks.align.suspects.doubts import DOUBTS
 from tasks.errors import PipelineError
 from tasks.params import load_params
 from tasks.params.clean import CHECKS
@@ -197,7 +198,7 @@ def test_the_reasons_on_the_page_are_those_in_the_code() -> None:
     told = set(re.findall(r"^\| `([a-z_:]+)` \|", text, re.MULTILINE))
     found = {reason for stage in SET_ASIDE_BY for reason in _reasons(stage)}
     found |= set(_reasons("samples")) | {each.reason for each in Outcome if each.value}
-    found |= set(CHECKS)
+    found |= set(CHECKS) | set(DOUBTS)
     assert len(found) >= 80
     assert told == found
 

@@ -21,8 +21,8 @@ FLAGS_SCHEMA = pa.schema(
     ]
 )
 _DECIMALS = 6
-_BEFORE = (CONTRADICTION, LABEL, PAIR)
-"""Where not all can be dropped, what is certain goes before what is probable."""
+DOUBTS = (CONTRADICTION, LABEL, PAIR)
+"""All kinds. Where not all can be dropped, what is certain goes before what is probable."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def to_set_aside(doubts: Iterable[Doubt], most: int) -> dict[int, Doubt]:
     ordered = sorted(
         groups.values(),
         key=lambda each: (
-            _BEFORE.index(each[0].flag), -max(d.score for d in each), each[0].place
+            DOUBTS.index(each[0].flag), -max(d.score for d in each), each[0].place
         ),
     )  # fmt: skip
     chosen: dict[int, Doubt] = {}

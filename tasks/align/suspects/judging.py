@@ -47,7 +47,7 @@ from tasks.samples.wording import percent
 
 MOST_PAIRS_OF_INPUTS = 10
 MOST_CLASSES_REPORTED = 50
-SHOWN_OF_A_KIND = 6
+MOST_SHOWN = 12
 _ROWS = 65_536
 _FROM_MEDIA = ("image", "audio", "timeseries")
 
@@ -270,9 +270,10 @@ def pair_suspects(
 def most_suspect(doubts: Sequence[Doubt]) -> Iterator[Doubt]:
     """Yield the strongest doubts of each kind, each sample once."""
     shown: set[int] = set()
-    for flag in sorted({doubt.flag for doubt in doubts}):
+    flags = sorted({doubt.flag for doubt in doubts})
+    for flag in flags:
         of_kind = sorted((d for d in doubts if d.flag == flag), key=lambda d: (-d.score, d.place))
-        new = [d for d in of_kind if d.place not in shown][:SHOWN_OF_A_KIND]
+        new = [d for d in of_kind if d.place not in shown][: MOST_SHOWN // len(flags)]
         shown |= {d.place for d in new}
         yield from new
 

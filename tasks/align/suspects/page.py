@@ -13,7 +13,6 @@ from tasks.samples.pieces import piece_of
 from tasks.samples.schema import SAMPLE_ID, TARGET, SampleSchema
 from tasks.samples.wording import number, short
 
-MOST_SHOWN = 12
 _KINDS = {
     LABEL: "label looks wrong",
     CONTRADICTION: "contradicts its likes",
@@ -35,7 +34,7 @@ def suspect_sections(
     if report.labels is None and report.contradictions is None and not report.pairs:
         return []
     media = open_media() if suspects.doubts and needs_media(schema) else MediaInMemory({})
-    shown = list(zip(suspects.worst.to_pylist(), suspects.doubts, strict=True))[:MOST_SHOWN]
+    shown = list(zip(suspects.worst.to_pylist(), suspects.doubts, strict=True))
     with drawing():
         charts = tuple(_charts(report))
     return [
@@ -136,6 +135,7 @@ def _histogram(name: str, title: str, label: str, scores: Scores) -> Chart:
     axis = axes[0, 0]
     axis.stairs(scores.counts, scores.edges, fill=True, color=MODEL)
     axis.set_yscale("symlog", linthresh=10)
+    axis.yaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
     axis.set_xlabel(label)
     axis.set_ylabel("samples")
     return Chart(name, f"{title}: the suspect are on the right", as_svg(figure))

@@ -25,26 +25,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 STAGES = ("collect", "clean", "align", "split", "augment")
-WORDS = np.array(
-    [
-        "red",
-        "blue",
-        "sharp",
-        "old",
-        "small",
-        "is",
-        "the",
-        "seen",
-        "far",
-        "never",
-        "cat",
-        "tree",
-        "road",
-        "it",
-        "was",
-        "not",
-    ]
-)
+N_WORDS = 5_000
 
 
 @dataclass(frozen=True)
@@ -133,10 +114,12 @@ def size_of(folder: Path) -> int:
 def write_tables(raw: Path, n: int) -> dict[str, Any]:
     raw.mkdir(parents=True)
     rng = np.random.default_rng(0)
+    letters = rng.integers(97, 123, (N_WORDS, 7), dtype=np.uint8)
+    vocabulary = np.array([bytes(word).decode() for word in letters])
     with (raw / "visits.csv").open("wb") as file:
         for start in range(0, n, 50_000):
             m = min(50_000, n - start)
-            words = WORDS[rng.integers(len(WORDS), size=(m, 8))]
+            words = vocabulary[np.minimum(rng.zipf(1.3, size=(m, 8)), N_WORDS) - 1]
             table = pa.table(
                 {
                     "visit": [f"v{start + i}" for i in range(m)],
@@ -195,13 +178,13 @@ def write_tables(raw: Path, n: int) -> dict[str, Any]:
 
 
 def write_images(raw: Path, n: int) -> dict[str, Any]:
-    """Write pictures of 160 × 120, a smooth pattern of their own each, as JPEG."""
+    """Write pictures of 320 × 240, a pattern of their own each, as JPEG."""
     rng = np.random.default_rng(0)
     for i in range(n):
         folder = raw / "photos" / ("cat" if i % 3 else "dog")
         folder.mkdir(parents=True, exist_ok=True)
-        coarse = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
-        image = Image.fromarray(coarse).resize((160, 120), Image.Resampling.BICUBIC)
+        coarse = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+        image = Image.fromarray(coarse).resize((320, 240), Image.Resampling.BICUBIC)
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=80)
         (folder / f"{i:06d}.jpg").write_bytes(buffer.getvalue())

@@ -6,7 +6,7 @@ A part of a longer recording is not found.
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ LOUDNESS_RANGE_DB = 40.0
 FRAME_SECONDS = 0.064
 DISTANCE_BITS = 4
 MIN_CORRELATION, MAX_APART = 0.985, 1.0
+MIN_HOPEFUL_CORRELATION = 0.94
 MAX_LENGTH_RATIO = 1.1
 _MOST_FRAMES = 2048
 _PAIRS_AT_ONCE = 4096
@@ -32,9 +33,17 @@ _PAIRS_AT_ONCE = 4096
 _SHIFTS = tuple(Form(columns=(by / 80, 1 + by / 80)) for by in range(-6, 7))
 """Up to 7.5 % of the length to either side."""
 
-_FORMS = (Form(), *(_SHIFTS[i] for i in (0, 2, 4, 8, 10, 12)))
+_CUTS = tuple(
+    Form(columns=(start, end))
+    for by in (0.0175, 0.035, 0.0525)
+    for start, end in ((by, 1), (0, 1 - by))
+)
+"""A little missing at the start or the end of the other."""
 
-Sketches = Callable[[Places], NDArray[np.void]]
+_FORMS = (Form(), *(_SHIFTS[i] for i in (0, 2, 4, 8, 10, 12)), *_CUTS)
+
+Sketch = NDArray[np.void]
+Sketches = Callable[[Places], Sketch]
 """Returns the sketches at some places."""
 
 
@@ -68,12 +77,12 @@ def _energy(recording: Recording) -> NDArray[np.float64]:
     return _pooled(power).T
 
 
-@cache
+@lru_cache(maxsize=16)
 def _window(width: int) -> NDArray[np.float32]:
     return np.asarray(np.hanning(width), np.float32)
 
 
-@cache
+@lru_cache(maxsize=16)
 def _bands(width: int, rate_hz: int) -> NDArray[np.float64]:
     """Return the share of each frequency in each band ``(32, n)``; bands overlap by half."""
     frequencies = np.fft.rfftfreq(width, 1 / rate_hz).astype(np.float64)
@@ -123,19 +132,36 @@ def group_recordings(n: int, sketches: Sketches, distance: int = DISTANCE_BITS) 
         likely = np.flatnonzero(answer)
         for at in range(0, len(likely), _PAIRS_AT_ONCE):
             some = likely[at : at + _PAIRS_AT_ONCE]
-            answer[some] = same_sound(sketches(owners[left[some]]), sketches(owners[right[some]]))
+            one, other = sketches(owners[left[some]]), sketches(owners[right[some]])
+            answer[some] = hopeful(one, other, right[some] // n)
+            some = some[answer[some]]
+            if len(some):
+                one, other = sketches(owners[left[some]]), sketches(owners[right[some]])
+                answer[some] = same_sound(one, other)
         return answer
 
     return grouped(hamming_tables(all_codes, distance), owners, near)
 
 
-def same_sound(one: NDArray[np.void], other: NDArray[np.void]) -> NDArray[np.bool_]:
-    """Tell which pairs of sketches are of the same sound, of about the same length."""
+def hopeful(one: Sketch, other: Sketch, form_of: Places) -> NDArray[np.bool_]:
+    """Tell which pairs are worth a closer look: of about the same length, and not unlike."""
     lengths = np.sort(np.stack([one["seconds"], other["seconds"]]), axis=0)
+    shown = other["light"].astype(np.float32)
+    for which in np.unique(form_of[form_of > 0]).tolist():
+        here = np.flatnonzero(form_of == which)
+        shown[here] = _FORMS[which].of(shown[here])
+    correlation, _ = likeness(one["light"].astype(np.float32), shown)
+    return np.asarray(
+        (lengths[1] <= MAX_LENGTH_RATIO * lengths[0]) & (correlation >= MIN_HOPEFUL_CORRELATION)
+    )
+
+
+def same_sound(one: Sketch, other: Sketch) -> NDArray[np.bool_]:
+    """Tell which pairs are of the same sound, a little shifted or cut perhaps."""
     same = np.zeros(len(one), bool)
     a, b = one["light"].astype(np.float32), other["light"].astype(np.float32)
-    for shift in _SHIFTS:
-        for still, shifted in ((a, b), (b, a)):
-            correlation, apart = likeness(still, shift.of(shifted))
+    for form in (*_SHIFTS, *_CUTS):
+        for whole, changed in ((a, form.of(b)), (b, form.of(a))):
+            correlation, apart = likeness(whole, changed)
             same |= (correlation >= MIN_CORRELATION) & (apart <= MAX_APART)
-    return np.asarray(same & (lengths[1] <= MAX_LENGTH_RATIO * lengths[0]))
+    return same

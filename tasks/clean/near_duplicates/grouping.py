@@ -9,6 +9,7 @@ about as much as a million strangers.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations, pairwise
+from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,11 @@ Places = NDArray[np.int64]
 Near = Callable[[Places, Places], NDArray[np.bool_]]
 
 PAIRS_AT_ONCE = 2**18
-MOST_ALIKE = 256
+MOST_ALIKE = 1024
 ROUNDS = 64
+MOST_TABLES = 210
+SAMPLED_CODES = 20_000
+CHANCE_PARTNERS = 40.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Grouping:
 def grouped(tables: Iterable[NDArray[np.uint64]], owners: Places, near: Near) -> Grouping:
     """Group owners whose items share a key and are near.
 
-    Up to 256 items with one key are all compared with one another. Where more share it, all are
+    Up to 1,024 items with one key are all compared with one another. Where more share it, all are
     compared with the first of them, those that are not near it with the first that is left, and so
     on for 64 rounds; the pairs that then are left are counted.
 
@@ -140,7 +144,8 @@ def _pairs_in_runs(
 def _spread(first: Places, sizes: Places) -> Places:
     """Return the places of all members of runs, one run after the other."""
     starts = np.cumsum(sizes) - sizes
-    return np.arange(int(sizes.sum()), dtype=np.int64) + np.repeat(first - starts, sizes)
+    offsets = np.repeat(first - starts, sizes)
+    return np.asarray(np.arange(int(sizes.sum()), dtype=np.int64) + offsets)
 
 
 def _merged(labels: NDArray[np.int64], left: Places, right: Places) -> NDArray[np.int64]:
@@ -160,8 +165,8 @@ def hamming_tables(codes: NDArray[np.uint64], distance: int) -> Iterator[NDArray
     """Yield keys, of which codes that differ in few bits share at least one.
 
     A code is cut into ``distance + k`` parts. Two codes within the distance agree in at least ``k``
-    parts, so each choice of ``k`` parts makes a table; ``k`` is two, or more where there are so
-    many codes that two parts would often agree by chance.
+    parts, so each choice of ``k`` parts makes a table; ``k`` is two, or more where too many codes
+    would share a key.
 
     Args:
         codes: ``(n,)`` of 64 bits each.
@@ -171,12 +176,33 @@ def hamming_tables(codes: NDArray[np.uint64], distance: int) -> Iterator[NDArray
     >>> any(keys[0] == keys[1] for keys in hamming_tables(codes, 1))
     True
     """
-    n_bits = np.log2(max(2, len(codes)))
-    agreeing = next(k for k in range(2, 64) if k == 4 or 64 * k / (distance + k) >= n_bits)
+    some = codes[:: max(1, len(codes) // SAMPLED_CODES)]
+    agreeing = 2
+    masks = _masks(distance, agreeing)
+    while comb(distance + agreeing + 1, agreeing + 1) <= MOST_TABLES and _crowded(
+        some, masks, len(codes)
+    ):
+        agreeing += 1
+        masks = _masks(distance, agreeing)
+    for mask in masks:
+        yield codes & mask
+
+
+def _masks(distance: int, agreeing: int) -> list[np.uint64]:
     edges = np.linspace(0, 64, distance + agreeing + 1).round().astype(int).tolist()
-    masks = [(1 << high) - (1 << low) for low, high in pairwise(edges)]
-    for chosen in combinations(masks, agreeing):
-        yield codes & np.uint64(sum(chosen))
+    parts = [(1 << high) - (1 << low) for low, high in pairwise(edges)]
+    return [np.uint64(sum(chosen)) for chosen in combinations(parts, agreeing)]
+
+
+def _crowded(some: NDArray[np.uint64], masks: list[np.uint64], n: int) -> bool:
+    """Tell by some codes whether many of all ``n`` would share keys."""
+    partners = 0.0
+    for mask in masks:
+        _, counts = np.unique(some & mask, return_counts=True)
+        if counts.max(initial=0) * n > MOST_ALIKE * len(some):
+            return True
+        partners += (counts * (counts - 1)).sum() * n / max(1, len(some)) ** 2
+    return partners > CHANCE_PARTNERS * len(masks)
 
 
 def hamming_grouping(codes: NDArray[np.uint64], distance: int) -> Grouping:

@@ -95,8 +95,8 @@ def inspect(
 ) -> None:
     """Guess settings for some data, with what speaks for each; a run itself guesses nothing."""
     from flows.inspection_table import show_sources
-    from tasks.collect.inspection import inspect as look_at
-    from tasks.collect.inspection_yaml import as_yaml
+    from tasks.collect.inspection.inspect import inspect as look_at
+    from tasks.collect.inspection.yaml_text import as_yaml
 
     found = look_at(path, rows)
     if out.is_terminal:

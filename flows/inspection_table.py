@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tasks.collect.inspection import Inspection
+from tasks.collect.inspection.inspect import Inspection
 from tasks.samples.wording import short
 
 MAX_COLUMNS = 40

@@ -4,10 +4,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.collect.archives import archive_in
 from tasks.collect.cells import BadCell
 from tasks.collect.media_files import resolve_inside
-from tasks.collect.table_files import is_glob
+from tasks.collect.sources.archives import archive_in
+from tasks.collect.sources.table_files import is_glob
 from tasks.errors import SourceError, listing, nearest
 from tasks.params.collect import AnySource
 

@@ -13,7 +13,7 @@ from tasks.collect.cells import BadCell, Parse, Value, parser_of
 from tasks.collect.identity import Identities, content_digest, occurrences, rejected_repeats
 from tasks.collect.media_files import CellMedia
 from tasks.collect.plausible_times import Years
-from tasks.collect.remote_address import redacted
+from tasks.collect.remote.address import redacted
 from tasks.collect.rows import Cell, Fault, Medium, RawRow, digest_of_row
 from tasks.params.collect import AnySource, CellMeaning, FolderSource, WrittenCells, is_remote
 from tasks.samples.progress import Advance

@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 from tasks.collect.records import Collected
-from tasks.collect.remote_address import redacted
+from tasks.collect.remote.address import redacted
 from tasks.collect.rows import Notes
 from tasks.errors import listing
 from tasks.params.collect import AnySource, HuggingfaceSource, is_remote

@@ -11,23 +11,23 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.collect import (  # noqa: F401  (imported for what they register)
-    coco_source,
-    folder_source,
-    huggingface_source,
-    tables,
-    voc_source,
-    webdataset_source,
-)
 from tasks.collect.locate import require_root, require_sources
 from tasks.collect.media_files import CellMedia, MediaFiles
 from tasks.collect.records import Collected, write_records
-from tasks.collect.remote_cache import RemoteCache
-from tasks.collect.remote_media import media_of
-from tasks.collect.remote_sources import Placed, fetched_in, place_source
+from tasks.collect.remote.cache import RemoteCache
+from tasks.collect.remote.media import media_of
+from tasks.collect.remote.sources import Placed, fetched_in, place_source
 from tasks.collect.report import CollectedSource, CollectReport
 from tasks.collect.rows import Notes, RawRow, source_kinds
-from tasks.collect.sensor_source import write_readings
+from tasks.collect.sources import (  # noqa: F401  (imported for what they register)
+    coco,
+    folder,
+    huggingface,
+    table,
+    voc,
+    webdataset,
+)
+from tasks.collect.sources.sensor import write_readings
 from tasks.errors import DataError
 from tasks.params import Params
 from tasks.params.collect import CollectParams, SensorSource, lies_elsewhere

@@ -14,7 +14,7 @@ from hypothesis import settings as configured
 from hypothesis import strategies as st
 
 from tasks.collect.rows import Notes
-from tasks.collect.webdataset_source import read_webdataset
+from tasks.collect.sources.webdataset import read_webdataset
 from tasks.errors import SourceError
 from tasks.params.collect import WebdatasetSource
 from tasks.samples.media import MediaStore

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from loopback_server import loopback_server
 
-from tasks.collect.remote_address import Unfetchable, checked_addresses, is_public
-from tasks.collect.remote_cache import RemoteCache
+from tasks.collect.remote.address import Unfetchable, checked_addresses, is_public
+from tasks.collect.remote.cache import RemoteCache
 from tasks.errors import SourceError
 from tasks.params.collect import RemoteParams
 

@@ -85,7 +85,8 @@ def write_tiny_project(
             tone = list(TONES_HZ)[scene // 3 % 2]
             picture = media.add(_picture(colour, generator), ".png")
             sound = media.add(_tone(tone, generator), ".wav")
-            motion = windows.add(encode_window(_motion(np.random.default_rng(scene))), WINDOW_SUFFIX)
+            window = _motion(np.random.default_rng(scene))
+            motion = windows.add(encode_window(window), WINDOW_SUFFIX)
             split = "train" if scene % 4 < 2 else "validation" if scene % 4 == 2 else "test"
             for question, answer in (("which colour?", colour), ("which tone?", tone)):
                 absent = generator.random(2) < missing

@@ -288,7 +288,7 @@ def test_settings_that_are_refused(settings, more, told):
 def test_a_hub_name_while_offline(tmp_path, raw):
     """In a process of its own: the libraries read these variables once, when they are imported."""
     script = (
-        "from pathlib import Path; from tasks.collect.huggingface_source import read_huggingface\n"
+        "from pathlib import Path; from tasks.collect.sources.huggingface import read_huggingface\n"
         "from tasks.collect.rows import Notes; from tasks.params.collect import HuggingfaceSource\n"
         "source = HuggingfaceSource(kind='huggingface', name='h', dataset='user/nothing',\n"
         "    revision='v1', columns={'text': 'text'})\n"

@@ -15,9 +15,9 @@ from ruamel.yaml import YAML
 
 from flows.settings import settings as read_settings
 from tasks.__main__ import run_stage
-from tasks.collect.column_guesses import guess_column
-from tasks.collect.inspection import inspect
-from tasks.collect.inspection_yaml import as_yaml
+from tasks.collect.inspection.columns import guess_column
+from tasks.collect.inspection.inspect import inspect
+from tasks.collect.inspection.yaml_text import as_yaml
 from tasks.errors import SourceError
 from tasks.params import load_params
 

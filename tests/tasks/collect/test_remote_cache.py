@@ -17,14 +17,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from loopback_server import loopback_server
 
-from tasks.collect.remote_address import (
+from tasks.collect.remote.address import (
     Unfetchable,
     checked_addresses,
     file_name,
     is_public,
     redacted,
 )
-from tasks.collect.remote_cache import RemoteCache
+from tasks.collect.remote.cache import RemoteCache
 from tasks.params.collect import RemoteParams
 
 BODY = os.urandom(300_000)

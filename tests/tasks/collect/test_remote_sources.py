@@ -14,7 +14,7 @@ from loopback_server import loopback_server
 from PIL import Image
 
 from tasks.__main__ import run_stage
-from tasks.collect.remote_sources import expand_ranges
+from tasks.collect.remote.sources import expand_ranges
 from tasks.errors import SourceError
 from tasks.samples.media import MediaStore
 from tasks.samples.tables import read_table

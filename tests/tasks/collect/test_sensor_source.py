@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 
-from tasks.collect import sensor_source
+from tasks.collect.sources import sensor
 from tasks.errors import SourceError
 
 SHARED = Path(os.environ.get("FUSELINE_SHARED", Path(__file__).parents[4] / "shared"))
@@ -79,8 +79,8 @@ def test_a_column_may_name_the_recording(collect):
 
 
 def test_faults_have_their_place_and_cost_only_their_rows(collect, monkeypatch):
-    monkeypatch.setattr(sensor_source, "FEW_LINES", 2)
-    monkeypatch.setattr(sensor_source, "BLOCK_CHARACTERS", 64)
+    monkeypatch.setattr(sensor, "FEW_LINES", 2)
+    monkeypatch.setattr(sensor, "BLOCK_CHARACTERS", 64)
     lines = [f"{i},{i},0,a" for i in range(1, 101)]
     lines[9], lines[29], lines[49] = "10,nan,0,a", "thirty,30,0,a", "50,1"
     lines[69], lines[89] = ",70,0,a", "90,many,0,a"
@@ -179,10 +179,10 @@ cells = st.one_of(
 def test_by_the_block_or_by_the_row_is_the_same(collect, monkeypatch, rows):
     text = HEADER + "".join(f"{t},{x},{y},a\n" for t, x, y in rows)
     with monkeypatch.context() as patched:
-        patched.setattr(sensor_source, "FEW_LINES", 1)
+        patched.setattr(sensor, "FEW_LINES", 1)
         blocks = collect({"s.csv": text}, time_unit="s")
     with monkeypatch.context() as patched:
-        patched.setattr(sensor_source._Shape, "columns_of", lambda *_: None)
+        patched.setattr(sensor._Shape, "columns_of", lambda *_: None)
         single = collect({"s.csv": text}, time_unit="s")
     assert blocks.records == single.records
     assert blocks.quarantine == single.quarantine

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import httpcore
 import httpx
 
-from tasks.collect.remote_address import (
+from tasks.collect.remote.address import (
     PinnedBackend,
     Unfetchable,
     redacted,

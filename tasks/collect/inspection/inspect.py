@@ -18,21 +18,21 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.collect import tables
-from tasks.collect.alignment_guesses import Alignment, guess_alignment
-from tasks.collect.column_guesses import (
+from tasks.collect.inspection.alignments import Alignment, guess_alignment
+from tasks.collect.inspection.columns import (
     AUDIO_ENDINGS,
     IMAGE_ENDINGS,
     ColumnGuess,
     guess_column,
     numbers_in,
 )
-from tasks.collect.guesses import Declared, name_for
+from tasks.collect.inspection.guesses import Declared, name_for
 from tasks.collect.readers.excel import header_of_workbook
 from tasks.collect.readers.lines import open_text
 from tasks.collect.rows import Notes, table_formats
-from tasks.collect.sensor_source import series_names
-from tasks.collect.table_files import format_of, is_glob
+from tasks.collect.sources.sensor import series_names
+from tasks.collect.sources.table import reader_of
+from tasks.collect.sources.table_files import format_of, is_glob
 from tasks.errors import SourceError
 from tasks.params.collect import ColumnType, TableSource
 
@@ -378,7 +378,7 @@ def _columns_of(found: _Found, table: _Table) -> list[ColumnGuess] | None:
             **table.written,
         }
     )
-    reader = tables.reader_of(path)(source, path, path.name, Notes())
+    reader = reader_of(path)(source, path, path.name, Notes())
     try:
         rows = [row.cells for row in islice(reader, found.n_rows) if row.fault is None]
     except SourceError as fault:
@@ -438,7 +438,7 @@ def _readings_of(found: _Found, table: _Table, columns: list[ColumnGuess]) -> _S
         kind="table", name="looked_at", path=table.path, columns={name: "text"}, **table.written  # type: ignore[arg-type]
     )  # fmt: skip
     path = table.files[0]
-    reader = tables.reader_of(path)(source, path, path.name, Notes())
+    reader = reader_of(path)(source, path, path.name, Notes())
     cells = [row.cells[0] for row in islice(reader, found.n_rows) if not row.fault]
     seconds = _seconds([c for c in cells if isinstance(c, str) and c], times[0])
     steps = [later - earlier for earlier, later in pairwise(seconds)]

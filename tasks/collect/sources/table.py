@@ -9,7 +9,7 @@ import tasks.collect.readers.jsonl
 import tasks.collect.readers.parquet  # noqa: F401  (imported for what they register)
 from tasks.collect.readers.unpacking import CODECS
 from tasks.collect.rows import Notes, RawRow, Reader, source_kinds, table_formats
-from tasks.collect.table_files import files_of, format_of
+from tasks.collect.sources.table_files import files_of, format_of
 from tasks.errors import PipelineError, SourceError, listing
 from tasks.params.collect import AnySource, TableSource
 

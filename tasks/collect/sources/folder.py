@@ -6,9 +6,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from tasks.collect.cells import BadCell
-from tasks.collect.folder_metadata import read_metadata
 from tasks.collect.media_files import read_regular_file, resolve_inside
 from tasks.collect.rows import Cell, Fault, Notes, RawRow, source_kinds
+from tasks.collect.sources.folder_metadata import read_metadata
 from tasks.errors import SourceError, listing
 from tasks.params.collect import AnySource, FolderSource
 

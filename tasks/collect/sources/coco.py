@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
-from tasks.collect.boxes import Annotated, Box, box_rows
 from tasks.collect.cells import BadCell
 from tasks.collect.media_files import read_regular_file, resolve_inside
 from tasks.collect.rows import Fault, Notes, RawRow, excerpt, source_kinds
-from tasks.collect.table_files import files_of
+from tasks.collect.sources.boxes import Annotated, Box, box_rows
+from tasks.collect.sources.table_files import files_of
 from tasks.errors import SourceError
 from tasks.params.collect import AnySource, CocoSource
 

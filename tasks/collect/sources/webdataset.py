@@ -10,10 +10,10 @@ import numpy as np
 
 from tasks.collect.identity import content_digest
 from tasks.collect.media_files import MAX_MEDIUM_BYTES
-from tasks.collect.remote_sources import expand_ranges
+from tasks.collect.remote.sources import expand_ranges
 from tasks.collect.rows import Cell, Fault, Medium, Notes, RawRow, excerpt, source_kinds
-from tasks.collect.table_files import files_of
-from tasks.collect.webdataset_archives import ArchiveFault, Member, members_of
+from tasks.collect.sources.table_files import files_of
+from tasks.collect.sources.webdataset_archives import ArchiveFault, Member, members_of
 from tasks.errors import SourceError, listing, nearest
 from tasks.params.collect import AnySource, WebdatasetSource
 from tasks.samples.records import MEDIA_TYPES

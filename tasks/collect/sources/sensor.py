@@ -23,11 +23,11 @@ from tasks.collect.readers.header import column_positions, require_rows, require
 from tasks.collect.readers.lines import MAX_LINE_CHARACTERS, open_text, too_long
 from tasks.collect.readers.parquet import not_whole, open_parquet, text_row
 from tasks.collect.readers.parquet import texts_of as parquet_texts
-from tasks.collect.readings import understood
 from tasks.collect.records import Collected, Understanding
 from tasks.collect.rows import Cell, Fault, Notes, RawRow, table_formats
-from tasks.collect.table_files import files_of, format_of
-from tasks.collect.tables import reader_of
+from tasks.collect.sources.readings import understood
+from tasks.collect.sources.table import reader_of
+from tasks.collect.sources.table_files import files_of, format_of
 from tasks.errors import SourceError
 from tasks.params.collect import ColumnType, SensorSource, TableSource, WrittenCells
 from tasks.samples.progress import Advance

@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.collect.remote_address import Unfetchable, redacted
-from tasks.collect.remote_cache import Fetched, RemoteCache
+from tasks.collect.remote.address import Unfetchable, redacted
+from tasks.collect.remote.cache import Fetched, RemoteCache
 from tasks.errors import SourceError
 from tasks.params.collect import AnySource, is_remote
 from tasks.samples.progress import progress

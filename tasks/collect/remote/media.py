@@ -13,9 +13,9 @@ from tasks.collect.media_files import (
     read_regular_file,
     resolve_inside,
 )
-from tasks.collect.remote_address import Unfetchable, redacted
-from tasks.collect.remote_cache import Fetched, RemoteCache
-from tasks.collect.remote_sources import FetchedTable, Placed
+from tasks.collect.remote.address import Unfetchable, redacted
+from tasks.collect.remote.cache import Fetched, RemoteCache
+from tasks.collect.remote.sources import FetchedTable, Placed
 from tasks.collect.rows import Medium, excerpt
 from tasks.params.collect import TableSource, is_remote
 from tasks.samples.progress import progress

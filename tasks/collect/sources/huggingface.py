@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.collect.cells import BadCell
-from tasks.collect.huggingface_parts import part_of_file
 from tasks.collect.media_files import read_regular_file, resolve_inside
 from tasks.collect.rows import Cell, Fault, Medium, Notes, RawRow, source_kinds
+from tasks.collect.sources.huggingface_parts import part_of_file
 from tasks.errors import SourceError, listing, nearest
 from tasks.params.collect import AnySource, ColumnType, HuggingfaceSource
 from tasks.samples.media import digest_of

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.collect.column_guesses import ColumnGuess
+from tasks.collect.inspection.columns import ColumnGuess
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tasks.collect.remote_address import Unfetchable, file_name, redacted, require_scheme
-from tasks.collect.remote_transfer import (
+from tasks.collect.remote.address import Unfetchable, file_name, redacted, require_scheme
+from tasks.collect.remote.transfer import (
     Budget,
     HttpTransfer,
     ObjectTransfer,

@@ -6,10 +6,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.parsers import expat
 
-from tasks.collect.boxes import Annotated, Box, box_rows
 from tasks.collect.cells import BadCell
 from tasks.collect.media_files import read_regular_file, resolve_inside
 from tasks.collect.rows import Fault, Notes, RawRow, source_kinds
+from tasks.collect.sources.boxes import Annotated, Box, box_rows
 from tasks.errors import SourceError
 from tasks.params.collect import AnySource, VocSource
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tasks.collect.cells import BadCell
 from tasks.collect.media_files import resolve_inside
 from tasks.collect.rows import Cell, Fault, Notes, RawRow, excerpt
-from tasks.collect.tables import reader_of
+from tasks.collect.sources.table import reader_of
 from tasks.errors import SourceError
 from tasks.params.collect import FolderSource, TableSource
 

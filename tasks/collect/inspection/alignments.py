@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.collect.column_guesses import PARTS, ColumnGuess
-from tasks.collect.guesses import Declared
+from tasks.collect.inspection.columns import PARTS, ColumnGuess
+from tasks.collect.inspection.guesses import Declared
 
 _TARGETS = frozenset(
     (

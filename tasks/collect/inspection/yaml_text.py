@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tasks.collect.alignment_guesses import Alignment
-from tasks.collect.column_guesses import ColumnGuess
-from tasks.collect.guesses import Declared
-from tasks.collect.inspection import Inspection
+from tasks.collect.inspection.alignments import Alignment
+from tasks.collect.inspection.columns import ColumnGuess
+from tasks.collect.inspection.guesses import Declared
+from tasks.collect.inspection.inspect import Inspection
 from tasks.samples.wording import short
 
 _PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*")

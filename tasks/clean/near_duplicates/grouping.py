@@ -22,7 +22,7 @@ Near = Callable[[Places, Places], NDArray[np.bool_]]
 PAIRS_AT_ONCE = 2**18
 MOST_ALIKE = 1024
 ROUNDS = 64
-MOST_TABLES = 210
+MOST_AGREEING, MOST_TABLES = 5, 210
 SAMPLED_CODES = 20_000
 CHANCE_PARTNERS = 40.0
 
@@ -177,12 +177,11 @@ def hamming_tables(codes: NDArray[np.uint64], distance: int) -> Iterator[NDArray
     True
     """
     some = codes[:: max(1, len(codes) // SAMPLED_CODES)]
-    agreeing = 2
-    masks = _masks(distance, agreeing)
-    while comb(distance + agreeing + 1, agreeing + 1) <= MOST_TABLES and _crowded(
-        some, masks, len(codes)
-    ):
-        agreeing += 1
+    masks = _masks(distance, 2)
+    for agreeing in range(3, MOST_AGREEING + 1):
+        too_many = comb(distance + agreeing, agreeing) > MOST_TABLES
+        if too_many or not _crowded(some, masks, len(codes)):
+            break
         masks = _masks(distance, agreeing)
     for mask in masks:
         yield codes & mask

@@ -163,6 +163,7 @@ class TextBook:
         self._keys = [tempfile.TemporaryFile(dir=folder) for _ in range(N_BANDS)]  # noqa: SIM115
         self._sets = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (closed with the book)
         self._sizes: list[NDArray[np.uint16]] = []
+        self._marks: list[NDArray[np.uint64]] = []
         self._ids: list[NDArray[np.uint64]] = []
 
     @property
@@ -180,6 +181,7 @@ class TextBook:
         )
         self._sets.write(sets.hashes[rank < MOST_SHINGLES].tobytes())
         self._sizes.append(np.minimum(sets.sizes, MOST_SHINGLES).astype(np.uint16))
+        self._marks.append(marks(sets))
         self._ids.append(ids)
 
     def group(self, similarity: float) -> Grouping:
@@ -193,13 +195,18 @@ class TextBook:
         starts = np.r_[0, np.cumsum(sizes, dtype=np.int64)]
         self._sets.flush()
         hashes = np.memmap(self._sets, np.uint64, "r")
+        marked = np.concatenate(self._marks)[long]
+        n_shingles = sizes[long].astype(np.int64)
 
         def near(left: Places, right: Places) -> NDArray[np.bool_]:
-            answer = np.zeros(len(left), bool)
-            for at in range(0, len(left), _PAIRS_AT_ONCE):
-                one, other = (long[side[at : at + _PAIRS_AT_ONCE]] for side in (left, right))
+            most = most_overlap(marked[left], marked[right], n_shingles[left], n_shingles[right])
+            answer = most >= similarity
+            possible = np.flatnonzero(answer)
+            for at in range(0, len(possible), _PAIRS_AT_ONCE):
+                some = possible[at : at + _PAIRS_AT_ONCE]
+                one, other = long[left[some]], long[right[some]]
                 found = overlap(_taken(hashes, starts, one), _taken(hashes, starts, other))
-                answer[at : at + _PAIRS_AT_ONCE] = found >= similarity
+                answer[some] = found >= similarity
             return answer
 
         found = grouped(self._tables(long), np.arange(len(long)), near)
@@ -216,6 +223,39 @@ class TextBook:
         """Forget all texts."""
         for file in (*self._keys, self._sets):
             file.close()
+
+
+def marks(sets: Shingles) -> NDArray[np.uint64]:
+    """Return 64 bits for each set: those that the last six bits of its hashes name."""
+    found = np.zeros(len(sets.sizes), np.uint64)
+    there = np.flatnonzero(sets.sizes)
+    starts = (np.cumsum(sets.sizes) - sets.sizes)[there]
+    if len(there):
+        bits = np.uint64(1) << (sets.hashes & np.uint64(63))
+        found[there] = np.bitwise_or.reduceat(bits, starts)
+    return found
+
+
+def most_overlap(
+    one: NDArray[np.uint64],
+    other: NDArray[np.uint64],
+    one_size: NDArray[np.int64],
+    other_size: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Return what the Jaccard similarity of pairs of sets can be at most, by their marks.
+
+    Each bit in which the marks differ stands for a hash at least that one set has and the other has
+    not. Of sets that are only sampled nothing can be said.
+
+    >>> sets = Shingles(np.array([1, 2, 3, 1, 2, 9], np.uint64), np.array([3, 3]))
+    >>> a, b = marks(sets)
+    >>> float(most_overlap(a, b, np.array(3), np.array(3)))  # and it is 2 of 4
+    0.5
+    """
+    both = one_size + other_size
+    apart = np.bitwise_count(one ^ other).astype(np.int64)
+    sampled = np.maximum(one_size, other_size) >= MOST_SHINGLES
+    return np.where(sampled, 1.0, (both - apart) / np.maximum(both + apart, 1))
 
 
 def _taken(hashes: NDArray[np.uint64], starts: Places, texts: Places) -> Shingles:

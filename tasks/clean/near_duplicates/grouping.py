@@ -19,7 +19,8 @@ from scipy.sparse.csgraph import connected_components
 Places = NDArray[np.int64]
 Near = Callable[[Places, Places], NDArray[np.bool_]]
 
-PAIRS_AT_ONCE = 2**18
+PAIRS_AT_ONCE = 2**16
+ITEMS_AT_ONCE = 2**17
 MOST_ALIKE = 1024
 ROUNDS = 64
 MOST_AGREEING, MOST_TABLES = 5, 210
@@ -42,32 +43,35 @@ class Grouping:
     n_skipped: int
 
 
-def grouped(tables: Iterable[NDArray[np.uint64]], owners: Places, near: Near) -> Grouping:
+def grouped(
+    tables: Iterable[NDArray[np.uint64]], owners: Places, near: Near, most_alike: int = MOST_ALIKE
+) -> Grouping:
     """Group owners whose items share a key and are near.
 
-    Up to 1,024 items with one key are all compared with one another. Where more share it, all are
-    compared with the first of them, those that are not near it with the first that is left, and so
-    on for 64 rounds; the pairs that then are left are counted.
+    Up to ``most_alike`` items with one key are all compared with one another. Where more share it,
+    all are compared with the first of them, those that are not near it with the first that is left,
+    and so on for 64 rounds; the pairs that then are left are counted.
 
     Args:
         tables: Keys of all items, ``(n_items,)`` each; made one after the other.
         owners: ``(n_items,)`` the value that an item stands for, from 0 on. The first items are the
             values themselves, in order; the others are forms of them (mirrored, cropped).
         near: Tells for the places of some pairs of items which are near.
+        most_alike: Items with one key that are all compared with one another, at most.
 
     Source:
         Norouzi, Punjani, Fleet 2012, "Fast search in Hamming space with multi-index hashing".
     """
     n = int(owners.max(initial=-1)) + 1
-    search = _Search(owners, near, n)
+    search = _Search(owners, near, n, most_alike)
     for keys in tables:
         search.compare(keys)
     return Grouping(search.labels, search.n_compared, search.n_skipped)
 
 
 class _Search:
-    def __init__(self, owners: Places, near: Near, n: int) -> None:
-        self._owners, self._near, self._n = owners, near, n
+    def __init__(self, owners: Places, near: Near, n: int, most_alike: int) -> None:
+        self._owners, self._near, self._n, self._most_alike = owners, near, n, most_alike
         self.labels = np.arange(n, dtype=np.int64)
         self.n_compared = self.n_skipped = 0
 
@@ -77,12 +81,13 @@ class _Search:
         in_order = keys[order]
         first = np.flatnonzero(np.r_[True, in_order[1:] != in_order[:-1]])[: len(order)]
         sizes = np.diff(np.r_[first, len(order)])
-        few = (sizes > 1) & (sizes <= MOST_ALIKE)
+        few = (sizes > 1) & (sizes <= self._most_alike)
         # Items are in order within a run, so that the values themselves come before their forms.
         own = order < self._n
-        for left, right in _pairs_in_runs(first[few], sizes[few], own):
-            self._join(order[left], order[right])
-        many = sizes > MOST_ALIKE
+        for some in _in_parts(sizes[few]):
+            for left, right in _pairs_in_runs(first[few][some], sizes[few][some], own):
+                self._join(order[left], order[right])
+        many = sizes > self._most_alike
         if many.any():
             runs = np.repeat(np.arange(many.sum()), sizes[many])
             self._compare_with_leaders(order[np.repeat(many, sizes)], runs)
@@ -115,6 +120,15 @@ class _Search:
 
     def _label(self, items: Places) -> Places:
         return np.asarray(self.labels[self._owners[items]])
+
+
+def _in_parts(sizes: Places) -> Iterator[slice]:
+    """Yield runs a part at a time, so that memory holds the pairs of a part alone."""
+    total = np.cumsum(sizes)
+    ends = np.searchsorted(total, np.arange(ITEMS_AT_ONCE, total[-1:].sum() + 1, ITEMS_AT_ONCE))
+    for start, end in pairwise([0, *np.unique(ends + 1).tolist(), len(sizes)]):
+        if end > start:
+            yield slice(start, end)
 
 
 def _pairs_in_runs(

@@ -189,6 +189,7 @@ def _compared_texts(column: Column, folder: Path, similarity: float, advance: Ad
         value_ids.append(ids[new])
         form_of.append(text_forms)
         advance(len(batch))
+    del values, forms
     grouping = book.group(similarity)
     order = np.argsort(book.ids)
     places = order[np.searchsorted(book.ids[order], np.concatenate(form_of))]

@@ -5,6 +5,7 @@ overlap: where what they share is at least, say, 0.8 of what either has (their J
 MinHash signatures, cut into bands, say which pairs to compare; the sets decide.
 """
 
+import mmap
 import tempfile
 import unicodedata
 from collections.abc import Iterator
@@ -32,7 +33,10 @@ _HASH_BITS = np.uint64(48)
 _HASH_MASK = np.uint64(2**48 - 1)
 _EMPTY = np.uint64(2**64 - 1)
 _PROBES = 64
-_PAIRS_AT_ONCE = 4096
+_PAIRS_AT_ONCE = 1024
+_MOST_ALIKE = 128
+"""Texts of one key that are all compared: more of them share only a few common words."""
+
 _UNSPACED = r"([\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}])"
 
 
@@ -40,8 +44,9 @@ class Shingles(NamedTuple):
     """The sets of some texts.
 
     Attributes:
-        hashes: The hashes (48 bits) of all sets, one text after the other, each in rising order.
-        sizes: ``(n_texts,)`` how many are in each set.
+        hashes: The hashes (48 bits) of all sets, one text after the other. A hash that is there
+            twice counts once; sorting out such is left to those who need it.
+        sizes: ``(n_texts,)`` how many there are of each set.
     """
 
     hashes: NDArray[np.uint64]
@@ -89,9 +94,13 @@ def shingles(texts: pa.Array) -> Shingles:
     n_words = np.bincount(owner, minlength=len(texts))
     long = (n_words >= MIN_WORDS) & (pc.utf8_length(texts).to_numpy() >= MIN_CHARACTERS)
     hashes, owner = hashes[long[owner]], owner[long[owner]]
-    together = owner[1:] == owner[:-1]
-    pairs = _mixed(hashes[:-1] * np.uint64(0x9E3779B97F4A7C15) + hashes[1:])[together]
-    return _sets(np.r_[hashes, pairs], np.r_[owner, owner[1:][together]], len(texts))
+    both = np.empty((len(hashes), 2), np.uint64)
+    both[:, 0] = hashes
+    both[:-1, 1] = _mixed(hashes[:-1] * np.uint64(0x9E3779B97F4A7C15) + hashes[1:])
+    paired = np.ones((len(hashes), 2), bool)
+    paired[:, 1] = np.r_[owner[1:] == owner[:-1], False][: len(hashes)]
+    sizes = np.where(long, 2 * n_words - 1, 0)
+    return _without_most_of_long(Shingles(both[paired] >> (np.uint64(64) - _HASH_BITS), sizes))
 
 
 def _word_hashes(words: pa.Array) -> NDArray[np.uint64]:
@@ -100,12 +109,26 @@ def _word_hashes(words: pa.Array) -> NDArray[np.uint64]:
     return np.asarray(text_ids(encoded.dictionary)[encoded.indices.to_numpy()])
 
 
-def _sets(hashes: NDArray[np.uint64], owner: Places, n_texts: int) -> Shingles:
-    """Sort hashes by text and value, each once; 48 bits of each are kept, the text before them."""
-    both = np.sort(owner.astype(np.uint64) << _HASH_BITS | hashes >> (np.uint64(64) - _HASH_BITS))
-    both = both[np.r_[True, both[1:] != both[:-1]][: len(both)]]
-    sizes = np.bincount((both >> _HASH_BITS).astype(np.int64), minlength=n_texts)
-    return Shingles(both & _HASH_MASK, sizes)
+def _without_most_of_long(sets: Shingles) -> Shingles:
+    """Keep the lowest 256 different hashes of each set that has more."""
+    if sets.sizes.max(initial=0) <= MOST_SHINGLES:
+        return sets
+    owner = np.repeat(np.arange(len(sets.sizes)), sets.sizes)
+    many = (sets.sizes > MOST_SHINGLES)[owner]
+    both = _distinct(owner[many], sets.hashes[many])
+    of_many = (both >> _HASH_BITS).astype(np.int64)
+    first = np.searchsorted(of_many, of_many)
+    lowest = np.arange(len(both)) - first < MOST_SHINGLES
+    owners = np.r_[owner[~many], of_many[lowest]]
+    order = np.argsort(owners, kind="stable")
+    hashes = np.r_[sets.hashes[~many], both[lowest] & _HASH_MASK][order]
+    return Shingles(hashes, np.bincount(owners, minlength=len(sets.sizes)))
+
+
+def _distinct(owner: Places, hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return each hash once, in rising order, with its owner before it."""
+    both = np.sort(owner.astype(np.uint64) << _HASH_BITS | hashes)
+    return both[np.r_[True, both[1:] != both[:-1]][: len(both)]]
 
 
 def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -176,11 +199,8 @@ class TextBook:
         sets = shingles(texts)
         for file, keys in zip(self._keys, band_keys(sets), strict=True):
             file.write(keys.tobytes())
-        rank = np.arange(len(sets.hashes)) - np.repeat(
-            np.cumsum(sets.sizes) - sets.sizes, sets.sizes
-        )
-        self._sets.write(sets.hashes[rank < MOST_SHINGLES].tobytes())
-        self._sizes.append(np.minimum(sets.sizes, MOST_SHINGLES).astype(np.uint16))
+        self._sets.write(sets.hashes.tobytes())
+        self._sizes.append(sets.sizes.astype(np.uint16))
         self._marks.append(marks(sets))
         self._ids.append(ids)
 
@@ -194,7 +214,9 @@ class TextBook:
             return Grouping(np.arange(len(sizes)), 0, 0)
         starts = np.r_[0, np.cumsum(sizes, dtype=np.int64)]
         self._sets.flush()
-        hashes = np.memmap(self._sets, np.uint64, "r")
+        kept = mmap.mmap(self._sets.fileno(), 0, access=mmap.ACCESS_READ)
+        kept.madvise(mmap.MADV_RANDOM)
+        hashes = np.frombuffer(kept, np.uint64)
         marked = np.concatenate(self._marks)[long]
         n_shingles = sizes[long].astype(np.int64)
 
@@ -207,9 +229,10 @@ class TextBook:
                 one, other = long[left[some]], long[right[some]]
                 found = overlap(_taken(hashes, starts, one), _taken(hashes, starts, other))
                 answer[some] = found >= similarity
+            kept.madvise(mmap.MADV_DONTNEED)  # what was read need not stay in memory
             return answer
 
-        found = grouped(self._tables(long), np.arange(len(long)), near)
+        found = grouped(self._tables(long), np.arange(len(long)), near, _MOST_ALIKE)
         labels = np.arange(len(sizes))
         labels[long] = long[found.labels]
         return Grouping(labels, found.n_compared, found.n_skipped)
@@ -274,9 +297,13 @@ def overlap(one: Shingles, other: Shingles) -> NDArray[np.float64]:
         Bar-Yossef et al. 2002, "Counting distinct elements in a data stream" (bottom-k sketches).
     """
     n_pairs = len(one.sizes)
-    sizes = np.r_[one.sizes, other.sizes]
-    pair = np.repeat(np.tile(np.arange(n_pairs, dtype=np.uint64), 2), sizes)
-    both = np.sort(pair << _HASH_BITS | np.r_[one.hashes, other.hashes])
+    pairs = np.arange(n_pairs)
+    both = np.sort(
+        np.r_[
+            _distinct(np.repeat(pairs, one.sizes), one.hashes),
+            _distinct(np.repeat(pairs, other.sizes), other.hashes),
+        ]
+    )
     pair = (both >> _HASH_BITS).astype(np.int64)
     again = np.zeros(len(both), bool)
     again[1:] = both[1:] == both[:-1]

@@ -128,7 +128,7 @@ def _without_most_of_long(sets: Shingles) -> Shingles:
 def _distinct(owner: Places, hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return each hash once, in rising order, with its owner before it."""
     both = np.sort(owner.astype(np.uint64) << _HASH_BITS | hashes)
-    return both[np.r_[True, both[1:] != both[:-1]][: len(both)]]
+    return np.asarray(both[np.r_[True, both[1:] != both[:-1]][: len(both)]])
 
 
 def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -33,6 +33,7 @@ from tasks.evaluate.metrics import (
     regression_statistics,
 )
 from tasks.evaluate.notices import (
+    category_notices,
     class_notices,
     counted,
     size_notices,
@@ -85,6 +86,7 @@ def evaluate(
         for split in SPLITS
     }
     notices = [*train_notices(n_train, len(seen)), *class_notices(model.classes, splits)]
+    notices += category_notices(model.schema, rows)
     notices += size_notices(splits["test"])
 
     floors: list[Floor] = []

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from tasks.errors import listing
 from tasks.evaluate.metrics import Objective
 from tasks.evaluate.results import Measured, MeasuredFloor
-from tasks.samples.schema import TARGET
+from tasks.samples.schema import TARGET, SampleSchema
 
 FEW_GROUPS = 30
 """Below this, a bootstrap interval is narrower than it should be."""
@@ -34,6 +37,23 @@ def class_notices(classes: tuple[str, ...], splits: Mapping[str, Measured]) -> l
                 f"{counted(n_unseen, 'sample')} of {split} {_have(n_unseen)} a class that was not "
                 f"in train ({listing(names, most=5)}); each is counted as wrong"
             )
+    return notices
+
+
+def category_notices(schema: SampleSchema, rows: Mapping[str, pa.Table]) -> list[str]:
+    """Say which categories of validation and test stand for "unknown", since train has none."""
+    columns = [c.name for s in schema.inputs for c in s.columns if c.kind == "category"]
+    notices = []
+    for column in columns:
+        known = rows["train"][column].unique()
+        for split in ("validation", "test"):
+            values = rows[split][column].drop_null()
+            n_unseen = len(values) - int(pc.sum(pc.is_in(values, known)).as_py() or 0)
+            if n_unseen:
+                notices.append(
+                    f"{counted(n_unseen, 'sample')} of {split} {_have(n_unseen)} a value of "
+                    f"'{column}' that train has not; the model reads it as unknown"
+                )
     return notices
 
 

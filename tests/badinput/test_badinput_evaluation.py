@@ -12,6 +12,7 @@ import pytest
 from tasks.errors import DataError, ModelError
 from tasks.evaluate.evaluation import evaluate
 from tasks.evaluate.gallery import piece_of
+from tasks.evaluate.notices import category_notices
 from tasks.evaluate.plots import charts_of
 from tasks.evaluate.publishing import publish
 from tasks.evaluate.report import EvaluateReport
@@ -20,7 +21,7 @@ from tasks.evaluate.wording import verdict
 from tasks.params import Params
 from tasks.samples.folders import StageFolders, write_manifest
 from tasks.samples.media import MediaInMemory
-from tasks.samples.schema import InputSpec, SampleSchema
+from tasks.samples.schema import InputSpec, SampleSchema, TabularColumn
 
 TEXT = InputSpec(name="note", modality="text", column="s.note")
 IMAGE = InputSpec(name="photo", modality="image", column="s.photo")
@@ -272,3 +273,26 @@ def test_a_medium_that_cannot_be_shown_says_so() -> None:
     assert piece.kind == "note"
     assert piece.content.startswith("cannot be shown")
     assert piece_of(IMAGE, {"s.photo": None}, media).content == "missing"
+
+
+def test_092_categories_that_train_has_not_are_counted():
+    schema = SampleSchema(
+        inputs=(
+            InputSpec(
+                name="tabular",
+                modality="tabular",
+                columns=(TabularColumn(name="t.place", kind="category"),),
+            ),
+        ),
+        target_column="t.label",
+        target_kind="category",
+    )
+    rows = {
+        "train": pa.table({"t.place": ["north", "south", None]}),
+        "validation": pa.table({"t.place": ["north"]}),
+        "test": pa.table({"t.place": ["west", "south", None, "west"]}),
+    }
+    assert category_notices(schema, rows) == [
+        "2 samples of test have a value of 't.place' that train has not; "
+        "the model reads it as unknown"
+    ]

@@ -69,7 +69,7 @@ def run(
         err.print("\nThe run failed.", style="bold red")
         err.print(failure, markup=False)
         raise typer.Exit(1)
-    for line in summary(root):
+    for line in summary(root, until):
         out.print(line, markup=False)
 
 
@@ -80,10 +80,16 @@ def demo_data() -> None:
 
 
 @app.command()
-def check() -> None:
-    """Say all that is wrong with params.yaml, and run nothing."""
-    params = settings(project_root() / PARAMS).params
-    out.print(f"{PARAMS} is right: project {params.project.name}, inputs {params.align.inputs}")
+def check(
+    params: Annotated[
+        Path | None, typer.Option("--params", help="Settings to check in place of params.yaml.")
+    ] = None,
+) -> None:
+    """Say all that is wrong with params.yaml, or with other settings, and run nothing."""
+    source = params or project_root() / PARAMS
+    found = settings(source, whole=params is None).params
+    shown = ", ".join(found.align.inputs[:12]) + (" …" if len(found.align.inputs) > 12 else "")
+    plain(f"{source.name} is right: project {found.project.name}, inputs {shown}")
 
 
 @app.command()

@@ -59,7 +59,7 @@ def plan_rows(survey: Survey, params: AugmentParams, can_change: bool) -> Plan:
                 cells, rank, sizes, ordinary, max(ordinary, params.max_balance_copies)
             )
         elif params.balance_by == "undersample":
-            kept = rank < np.ceil(sizes[sizes > 0].min() * params.max_imbalance)
+            kept = rank < max(1, int(sizes[sizes > 0].min() * params.max_imbalance))
             copies[~kept] = 0
         else:
             weights = effective_weights(sizes, params.effective_number_beta)[cells]

@@ -22,12 +22,12 @@ class TabularChange:
 
     Attributes:
         policies: ``noise``, ``swap`` or both, in the order they are applied.
-        numbers: By number: its standard deviation in the training rows.
+        numbers: By number: its standard deviation, lowest and highest value in the training rows.
         donors: By column: values of training rows.
     """
 
     policies: tuple[str, ...]
-    numbers: Mapping[str, float]
+    numbers: Mapping[str, tuple[float, float, float]]
     donors: Mapping[str, Sequence[Any]]
 
     @classmethod
@@ -38,7 +38,8 @@ class TabularChange:
             if column.kind == "number":
                 values = donors[column.name].drop_null().to_numpy()
                 values = values[np.isfinite(values)]
-                numbers[column.name] = float(values.std()) if len(values) else 0.0
+                told = (values.std(), values.min(), values.max()) if len(values) else (0, 0, 0)
+                numbers[column.name] = (float(told[0]), float(told[1]), float(told[2]))
         names = [column.name for column in spec.columns]
         return cls(policies, numbers, {name: donors[name].to_pylist() for name in names})
 
@@ -59,10 +60,15 @@ class TabularChange:
             return rows
         drawn = np.stack([rng.standard_normal(len(names)) for rng in generators])
         for i, name in enumerate(names):
-            noise = drawn[:, i] * NOISE_PART * self.numbers[name]
+            spread, lowest, highest = self.numbers[name]
+            noise = drawn[:, i] * NOISE_PART * spread
             values = rows[name].combine_chunks()
             there = values.is_valid().to_numpy(zero_copy_only=False)
-            numbers = values.fill_null(0).to_numpy(zero_copy_only=False) + noise
+            before = values.fill_null(0).to_numpy(zero_copy_only=False)
+            # A weight stays above nothing: no number leaves the range that train has.
+            numbers = np.clip(
+                before + noise, np.minimum(lowest, before), np.maximum(highest, before)
+            )
             rows = _replaced(rows, name, pa.array(numbers, values.type, mask=~there))
         return rows
 

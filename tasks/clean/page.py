@@ -213,7 +213,7 @@ def _media_rows(media: MediaSummary) -> Iterator[tuple[str, str]]:
 
 def _told(spread: Spread) -> str:
     low, middle, high = (number(v) for v in (spread.lowest, spread.median, spread.highest))
-    return f"{low} to {high}, half are under {middle}"
+    return low if low == high else f"{low} to {high}, the middle one {middle}"
 
 
 def _example_sections(

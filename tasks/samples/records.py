@@ -43,6 +43,7 @@ def records_schema(source: AnySource) -> pa.Schema:
 def origin_column(name: str, source: AnySource) -> str:
     """Return where a record's file or row is kept: beside a column of the user's of that name.
 
+    >>> from tasks.params.collect import FolderSource
     >>> folder = FolderSource(kind="folder", name="photos", path="photos", modality="image")
     >>> origin_column("file", folder), origin_column("row", folder)
     ('source_file', 'row')

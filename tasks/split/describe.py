@@ -103,6 +103,7 @@ def describe_split(
         },
         train_digest=membership_of_keys(samples.keys.ids[split == TRAIN]),
         leaks=leaks,
+        torn=bool(leaks) and settings.on_leak == "report",
         shared_media=media,
         target_leaks=found.target,
         notices=(

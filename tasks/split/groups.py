@@ -45,9 +45,9 @@ class Groups:
 def find_groups(keys: SampleKeys, group_by: Sequence[str]) -> Groups:
     """Put samples into groups.
 
-    Two samples are of one group where they share a value, or have near duplicates, in a column of
-    ``group_by``; where all their inputs are equal or near duplicates; or where a chain of such
-    samples links them. Samples without a value do not share it.
+    Two samples are of one group where they share a value (in whatever case), or have near
+    duplicates, in a column of ``group_by``; where all their inputs are equal or near duplicates; or
+    where a chain of such samples links them. Samples without a value do not share it.
 
     A group is named by its smallest key in the first of the columns it has one in, or else by its
     smallest inputs; so samples that have nothing to do with a group never change its name.

@@ -112,6 +112,9 @@ class SplitReport(StageReport):
     """``tasks.samples.membership`` of the training samples: what was learnt from, exactly."""
 
     leaks: tuple[LeakReport, ...] = ()
+    torn: bool = False
+    """Whether what leaks was left in: ``on_leak`` is report."""
+
     shared_media: tuple[SharedMedium, ...] = ()
     target_leaks: tuple[TargetLeak, ...] = ()
     notices: tuple[str, ...] = ()
@@ -122,7 +125,7 @@ class SplitReport(StageReport):
         alike = ""
         if self.largest_class_deviation is not None:
             alike = f"; classes differ by at most {100 * self.largest_class_deviation:.1f} points"
-        torn = "some torn" if self.leaks else "none torn"
+        torn = "some torn" if self.torn else "none torn"
         aside = "".join(f"; {n:,} {what}" for n, what in self.left_out() if n)
         return [
             f"{sizes}{aside}",

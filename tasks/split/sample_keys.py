@@ -10,7 +10,7 @@ import pyarrow as pa
 from tasks.samples.progress import progress
 from tasks.samples.schema import SAMPLE_ID, SampleSchema
 from tasks.samples.tables import iter_batches, open_table
-from tasks.split.keys import Keys, cell_keys, mixed, salt
+from tasks.split.keys import Keys, bound_keys, cell_keys, mixed, salt
 from tasks.split.near_duplicates import NearDuplicates
 
 BATCH_ROWS = 16_384
@@ -80,8 +80,10 @@ def keys_of(
                 keys = cell_keys(batch[column])
                 alike = near[column].merged(keys) if column in near else keys
                 if column in values:
-                    values[column][rows] = keys
-                    near_values[column][rows] = alike
+                    binding = column not in near and column not in inputs
+                    values[column][rows] = bound_keys(batch[column]) if binding else keys
+                    if column in near:
+                        near_values[column][rows] = alike
                 if column in inputs:
                     own = salt(column)
                     exact[rows] += mixed(keys ^ own)

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from matplotlib.ticker import NullFormatter
+
 from tasks.align.suspects.doubts import CONTRADICTION, LABEL, PAIR, Doubt
 from tasks.align.suspects.judging import Suspects, needs_media
 from tasks.align.suspects.report import LabelFindings, PairFindings, Scores, SuspectsReport
@@ -136,6 +138,7 @@ def _histogram(name: str, title: str, label: str, scores: Scores) -> Chart:
     axis.stairs(scores.counts, scores.edges, fill=True, color=MODEL)
     axis.set_yscale("symlog", linthresh=10)
     axis.yaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
+    axis.yaxis.set_minor_formatter(NullFormatter())
     axis.set_xlabel(label)
     axis.set_ylabel("samples")
     return Chart(name, f"{title}: the suspect are on the right", as_svg(figure))

@@ -20,7 +20,7 @@ from tasks.align.suspects.views import View
 from tasks.samples.wording import percent
 
 FEWEST_PAIRS = 100
-TOLD_APART_TO_TRUST = 0.75
+TOLD_APART_TO_TRUST = 0.85
 """How often a real pair must fit better than a random one for misfits to mean anything."""
 
 N_DIRECTIONS = 16

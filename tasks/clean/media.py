@@ -82,7 +82,7 @@ class MediaVerdicts:
 
     def __init__(self, store: MediaStore, limits: CleanParams, folder: Path) -> None:
         self._store, self._limits = store, limits
-        self._verdicts: dict[tuple[MediaKind, str], Verdict] = {}
+        self._verdicts: dict[MediaKind, dict[str, Verdict]] = {"image": {}, "audio": {}}
         self.counts = MediaCounts()
         self.sketches: dict[MediaKind, SketchBook] = {
             "image": SketchBook(folder, IMAGE_SKETCH),
@@ -101,26 +101,26 @@ class MediaVerdicts:
             book.close()
 
     def __len__(self) -> int:
-        return len(self._verdicts)
+        return sum(map(len, self._verdicts.values()))
 
     def of(self, digests: Iterable[str | None], kind: MediaKind) -> list[Verdict | None]:
         """Return the verdict on each medium; None where there is none."""
-        digests = list(digests)
+        digests, known = list(digests), self._verdicts[kind]
         unseen = [
             digest
             for digest in dict.fromkeys(digests)
-            if digest is not None and (kind, digest) not in self._verdicts
+            if digest is not None and digest not in known
         ]
         judged = self._pool.map(lambda digest: self._judge(digest, kind), unseen)
         for digest, (verdict, seen, sketch) in zip(unseen, judged, strict=True):
-            self._verdicts[kind, digest] = FINE if verdict == FINE else verdict
+            known[digest] = FINE if verdict == FINE else verdict
             if sketch is not None:
                 self.sketches[kind].add(digest, sketch)
             if isinstance(seen, ImageFacts):
                 self.counts.add_image(seen)
             elif seen is not None:
                 self.counts.add_recording(seen)
-        return [None if digest is None else self._verdicts[kind, digest] for digest in digests]
+        return [None if digest is None else known[digest] for digest in digests]
 
     def _judge(self, digest: str, kind: MediaKind) -> Judged:
         content, suffix = self._store.read(digest), self._store.suffix(digest)

@@ -1,6 +1,7 @@
 """Media files, stored once by content digest when collected, and read at random by digest.
 
-The bytes lie in packs, Arrow files that are memory-mapped: a pack is read without being loaded.
+The bytes lie in packs, Arrow files of which only what is asked for is read. They are not mapped
+into memory, where all that was read would stay counted as used.
 A table beside them says which pack and row holds a digest. Later stages pass digests, not bytes.
 """
 
@@ -143,32 +144,24 @@ class MediaStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         index = read_table(folder / INDEX)
-        self._where = {
-            d: (p, r)
-            for d, p, r in zip(
-                index["digest"].to_pylist(),
-                index["pack"].to_pylist(),
-                index["row"].to_pylist(),
-                strict=True,
-            )
-        }
-        self._suffix: dict[str, str] = dict(
-            zip(index["digest"].to_pylist(), index["suffix"].to_pylist(), strict=True)
-        )
+        self._place = {digest: place for place, digest in enumerate(index["digest"].to_pylist())}
+        self._pack, self._row = index["pack"].to_numpy(), index["row"].to_numpy()
+        self._suffixes = index["suffix"].combine_chunks().dictionary_encode()
         self._packs: dict[int, pa.ipc.RecordBatchFileReader] = {}
 
     def __contains__(self, digest: object) -> bool:
-        return digest in self._where
+        return digest in self._place
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._where)
+        return iter(self._place)
 
     def __len__(self) -> int:
-        return len(self._where)
+        return len(self._place)
 
     def suffix(self, digest: str) -> str:
         """Return the ending of the file a medium came from, with its dot and in lower case."""
-        return self._suffix[digest]
+        suffix: str = self._suffixes[self._place[digest]].as_py()
+        return suffix
 
     def read(self, digest: str) -> bytes:
         """Return the bytes of a medium.
@@ -176,11 +169,12 @@ class MediaStore:
         Raises:
             DataError: It is not in the store, or its bytes have changed since it was collected.
         """
-        if digest not in self._where:
+        if digest not in self._place:
             raise DataError(
                 f"{self.folder}: holds no medium {digest[:12]}…; run `dvc repro collect`"
             )
-        pack, row = self._where[digest]
+        place = self._place[digest]
+        pack, row = int(self._pack[place]), int(self._row[place])
         content: bytes = self._reader(pack).get_batch(row).column(0)[0].as_py()
         if digest_of(content) != digest:
             raise DataError(
@@ -193,7 +187,7 @@ class MediaStore:
         if pack not in self._packs:
             path = self.folder / _pack_name(pack)
             try:
-                self._packs[pack] = pa.ipc.open_file(pa.memory_map(str(path)))
+                self._packs[pack] = pa.ipc.open_file(pa.OSFile(str(path)))
             except (OSError, pa.ArrowInvalid) as fault:
                 raise DataError(f"{path}: unreadable ({fault}); run `dvc repro collect`") from None
         return self._packs[pack]

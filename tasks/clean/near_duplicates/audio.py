@@ -28,7 +28,7 @@ MIN_CORRELATION, MAX_APART = 0.985, 1.0
 MIN_HOPEFUL_CORRELATION = 0.94
 MAX_LENGTH_RATIO = 1.1
 _MOST_FRAMES = 2048
-_PAIRS_AT_ONCE = 4096
+_PAIRS_AT_ONCE = 1024
 
 _SHIFTS = tuple(Form(columns=(by / 80, 1 + by / 80)) for by in range(-6, 7))
 """Up to 7.5 % of the length to either side."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 SIDE = 32
 N_WAVES = 11
 DEAD_ZONE = 0.1
-_PICTURES_AT_ONCE = 4096
+_PICTURES_AT_ONCE = 1024
 
 Pictures = NDArray[np.float32]
 Window = tuple[float, float]

@@ -141,20 +141,13 @@ def _compared_media(
         grouping = group_images(len(places), of, params.image_distance_bits, params.symmetries)
     else:
         grouping = group_recordings(len(places), of)
-    hexadecimal = {
-        rank: bytes(digests[place]).hex()
-        for rank, place, grouped in zip(
-            ranks.tolist(), places.tolist(), in_groups(grouping.labels).tolist(), strict=True
-        )
-        if grouped
-    }
-    label_of = dict(zip(ranks.tolist(), grouping.labels.tolist(), strict=True))
-    found = [
-        (name, hexadecimal[rank], label_of[rank])
-        for name, column_ranks in used.items()
-        for rank in column_ranks.tolist()
-        if rank in hexadecimal
-    ]
+    grouped = in_groups(grouping.labels)
+    found = []
+    for name, column_ranks in used.items():
+        at = np.searchsorted(ranks, column_ranks)
+        for one in at[grouped[at]].tolist():
+            digest = bytes(digests[places[one]]).hex()
+            found.append((name, digest, int(grouping.labels[one])))
     return _described(modality, list(used), len(places), grouping, found)
 
 

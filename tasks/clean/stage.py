@@ -11,6 +11,7 @@ Writes  data/clean/records/<source>.parquet   the kept records, labels and keys 
 from tasks.clean.findings import WriteFlags, flags_writer
 from tasks.clean.languages import require_languages
 from tasks.clean.media import MediaVerdicts
+from tasks.clean.near_duplicates.exhibits import near_duplicate_section
 from tasks.clean.near_duplicates.report import NearDuplicates
 from tasks.clean.near_duplicates.search import find_near_duplicates
 from tasks.clean.page import clean_page
@@ -53,9 +54,10 @@ def run(params: Params, folders: StageFolders) -> CleanReport:
             media=verdicts.counts.summaries(),
             media_decoded=len(verdicts),
         )
-    write_text(
-        folders.reports / "clean.html", clean_page(report, params.collect.sources, cleaned, media)
+    page = clean_page(
+        report, params.collect.sources, cleaned, media, [near_duplicate_section(alike, media)]
     )
+    write_text(folders.reports / "clean.html", page)
     return report
 
 

@@ -5,13 +5,11 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.clean.near_duplicates.search import Compared
+from tasks.clean.near_duplicates.search import MAX_EXAMPLES, MAX_SHOWN, Compared
 from tasks.samples.wording import percent
 
 LARGE_FRACTION = 0.05
 LARGE_MEMBERS = 10
-MAX_EXAMPLES = 6
-MAX_SHOWN = 4
 
 
 class NearDuplicates(BaseModel):

@@ -4,9 +4,11 @@ Images are compared across all image columns, recordings across all audio column
 their column. What stands beside a value plays no part: one image with two captions is one image.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -22,11 +24,12 @@ from tasks.clean.near_duplicates.texts import TextBook, plain, text_ids
 from tasks.params.clean import NearDuplicateParams
 from tasks.params.collect import AnySource
 from tasks.samples.progress import Advance, progress
-from tasks.samples.tables import iter_batches, open_table, write_table
+from tasks.samples.tables import iter_batches, write_table
 
 NEAR_DUPLICATES = "near_duplicates.parquet"
 SCHEMA = pa.schema([("column", pa.string()), ("value", pa.string()), ("near_group", pa.string())])
 NAME_CHARACTERS = 16
+MAX_EXAMPLES, MAX_SHOWN, MAX_SHOWN_CHARACTERS = 6, 4, 400
 
 
 class Member(NamedTuple):
@@ -46,6 +49,7 @@ class Compared(NamedTuple):
         n_values: Distinct values that were compared.
         n_skipped: Pairs that may be alike and were not compared, since too many may be.
         members: Values that are in a group.
+        texts: Some of the texts that are in the largest groups, by their SHA-256.
     """
 
     modality: str
@@ -53,6 +57,7 @@ class Compared(NamedTuple):
     n_values: int
     n_skipped: int
     members: tuple[Member, ...]
+    texts: Mapping[str, str] = MappingProxyType({})
 
 
 def find_near_duplicates(
@@ -71,8 +76,7 @@ def find_near_duplicates(
     """
     found = []
     tables = {source.name: folder / "records" / f"{source.name}.parquet" for source in sources}
-    n_rows = sum(open_table(table).metadata.num_rows for table in tables.values())
-    with progress("comparing values", n_rows) as advance:
+    with progress("comparing values") as advance:
         kinds: tuple[tuple[MediaKind, str], ...] = (
             ("image", params.images),
             ("audio", params.audio),
@@ -192,20 +196,30 @@ def _compared_texts(column: Column, folder: Path, similarity: float, advance: Ad
     ids = np.concatenate(value_ids)[grouped]
     by_id = np.argsort(ids)
     label_of = dict(zip(ids.tolist(), labels[grouped].tolist(), strict=True))
-    found = list(_grouped_texts(column, ids[by_id], label_of)) if len(ids) else []
-    return _described("text", [column.full_name], len(labels), grouping, found)
+    found, texts = _grouped_texts(column, ids[by_id], label_of)
+    compared = _described("text", [column.full_name], len(labels), grouping, found)
+    return compared._replace(texts=texts)
 
 
 def _grouped_texts(
     column: Column, ids: NDArray[np.uint64], label_of: dict[int, int]
-) -> Iterator[tuple[str, str, int]]:
-    """Read the table again, and yield the SHA-256 of each text that is in a group."""
-    for batch in column.values():
+) -> tuple[list[tuple[str, str, int]], dict[str, str]]:
+    """Read the table again for the SHA-256 of each text in a group, and some texts to show."""
+    shown = Counter({label: 0 for label, _ in Counter(label_of.values()).most_common(MAX_EXAMPLES)})
+    found, texts = [], {}
+    for batch in column.values() if label_of else ():
         batch_ids = text_ids(batch)
         for at in np.flatnonzero(np.isin(batch_ids, ids)).tolist():
             label = label_of.pop(int(batch_ids[at]), None)
-            if label is not None:
-                yield column.full_name, sha256(batch[at].as_py().encode()).hexdigest(), label
+            if label is None:
+                continue
+            text = batch[at].as_py()
+            digest = sha256(text.encode()).hexdigest()
+            found.append((column.full_name, digest, label))
+            if label in shown and shown[label] < MAX_SHOWN:
+                shown[label] += 1
+                texts[digest] = text[:MAX_SHOWN_CHARACTERS]
+    return found, texts
 
 
 class SortedSet:

@@ -113,6 +113,10 @@ def test_values_of_a_group_have_its_name(found):
     assert summary["image"].values == 6
     assert set(summary["text"].examples[0]) == {sha(LONG), sha(CHANGED)}
     assert not list((root / "data" / "clean").glob("tmp*"))
+    page = (root / "reports" / "clean.html").read_text()
+    assert "Near duplicates" in page
+    assert page.count("2 that are nearly the same") == 3
+    assert CHANGED in page
 
 
 def test_one_value_in_two_columns_is_no_near_duplicate(found):

@@ -41,6 +41,15 @@ def main(arguments: list[str] | None = None) -> int:
     except PipelineError as fault:
         print(f"{type(fault).__name__}: {fault}", file=sys.stderr, flush=True)
         return fault.exit_code
+    except OSError as fault:
+        where, why = fault.filename or "a file", fault.strerror or fault
+        print(
+            f"{type(fault).__name__}: {where}: {why}; free some space, or grant this user the "
+            "right to write there, and run it again (what was there before is whole)",
+            file=sys.stderr,
+            flush=True,
+        )
+        return 1
     return 0
 
 

@@ -161,10 +161,11 @@ def window_starts(times: Rows, every: int, length: int, reach: int) -> Rows:
         return np.zeros(0, dtype=np.int64)
     since = times - times[0]
     latest = np.unique(since // every)
-    found = latest
-    for earlier in range(1, -(-length // every)):
-        found = np.union1d(found, latest - earlier)
-    found = found[found >= 0] * every
+    # Each reading lies in the windows that start up to a length before it; no start twice.
+    earliest = np.maximum(latest - (-(-length // every) - 1), np.r_[0, latest[:-1] + 1])
+    n_starts = latest - earliest + 1
+    within = np.arange(int(n_starts.sum())) - np.repeat(np.cumsum(n_starts) - n_starts, n_starts)
+    found = (np.repeat(earliest, n_starts) + within) * every
     first = np.searchsorted(since, found, side="left")
     reached = since[first.clip(max=len(since) - 1)] < found + length
     return np.asarray((found + times[0])[reached & (found + reach <= since[-1])], dtype=np.int64)

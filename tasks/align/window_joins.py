@@ -48,7 +48,8 @@ class JoinedWindows:
 
     Attributes:
         match: Each left record's row of ``table``; the right side are the readings.
-        table: The distinct windows, by digest.
+        table: A row for each left record with a window: its digest, and of which recording and time
+            it is, by which overlapping windows are told.
         findings: The same in figures.
         clocks: Estimated clocks by left recording, with the curves they were read off.
         together: What all of them say together.
@@ -59,6 +60,22 @@ class JoinedWindows:
     findings: WindowFindings
     clocks: Mapping[str, SignalClock]
     together: SignalClock | None
+
+
+def _window_table(found: list[tuple[Rows, list[str], Rows, str]], length: int) -> pa.Table:
+    """Return the windows of all groups of left records, one after the other."""
+    moment = pa.timestamp("us", "UTC")
+    starts = np.concatenate([np.zeros(0, dtype=np.int64), *(start for _, _, start, _ in found)])
+    return pa.table(
+        {
+            WINDOW: pa.array([d for _, digests, _, _ in found for d in digests], pa.string()),
+            "series": pa.array(
+                [n for rows, _, _, n in found for _ in range(len(rows))], pa.string()
+            ),
+            "start": pa.array(starts, pa.int64()).cast(moment),
+            "time": pa.array(starts + length, pa.int64()).cast(moment),
+        }
+    )
 
 
 @dataclass(frozen=True)
@@ -100,7 +117,7 @@ def join_windows(
 
     outcome = left_outcomes(left)
     partner = np.full(len(left.times), NOBODY, dtype=np.int64)
-    row_of: dict[str, int] = {}
+    found: list[tuple[Rows, list[str], Rows, str]] = []
     coverage = [np.zeros(0)]
     right_outcomes = [np.full(right.n_without_series, Outcome.NO_PARTNER, dtype=np.int8)]
     series: list[SeriesReport] = []
@@ -125,10 +142,14 @@ def join_windows(
                     n_held + n_kept,
                 )
                 has = np.asarray([digest is not None for digest in digests], dtype=bool)
-                partner[group.rows] = [
-                    NOBODY if digest is None else row_of.setdefault(digest, len(row_of))
-                    for digest in digests
-                ]
+                found.append(
+                    (
+                        group.rows[has],
+                        [digest for digest in digests if digest is not None],
+                        starts[has],
+                        readings.series,
+                    )
+                )
                 outcome[group.rows] = np.where(
                     has,
                     Outcome.MATCHED,
@@ -158,10 +179,13 @@ def join_windows(
                 )
             )
             advance()
-    require_reachable(join, series, int((partner != NOBODY).sum()))
+    table = _window_table(found, grid.length)
+    with_window = np.concatenate([np.zeros(0, dtype=np.int64), *(rows for rows, *_ in found)])
+    partner[with_window] = np.arange(len(with_window))
+    require_reachable(join, series, table.num_rows)
     findings = WindowFindings(
-        n_windows=int((partner != NOBODY).sum()),
-        n_distinct=len(row_of),
+        n_windows=table.num_rows,
+        n_distinct=len(table[WINDOW].unique()),
         n_low_coverage=int((outcome == Outcome.LOW_COVERAGE).sum()),
         n_steps=n_steps,
         n_steps_over_gap=n_over_gap,
@@ -177,7 +201,7 @@ def join_windows(
     )
     return JoinedWindows(
         Match(partner, outcome, np.concatenate(right_outcomes)),
-        pa.table({WINDOW: pa.array(list(row_of), pa.string())}),
+        table,
         findings,
         {name: clock for (_, name), clock in clocks.items()},
         together,

@@ -72,7 +72,7 @@ class Changes:
         seed: Fixes every number drawn.
         flip: What else a horizontal flip changes.
         side_words: The words that it swaps.
-        text_columns: All texts that may name a side, rewritten or not.
+        text_columns: All texts and categories that may name a side, rewritten or not.
         negated: Columns whose sign a flip changes.
         swapped: Pairs of columns that a flip swaps.
         synonyms: What may stand for each word.
@@ -121,7 +121,10 @@ class Changes:
             seed=params.project.seed,
             flip=flip,
             side_words=SideWords(flip.swap_words),
-            text_columns=tuple(s.column for s in schema.inputs if s.modality == "text"),
+            text_columns=(
+                *(s.column for s in schema.inputs if s.modality == "text"),
+                *(c.name for s in schema.inputs for c in s.columns if c.kind == "category"),
+            ),
             negated=(*negated, *([TARGET] if schema.target_column in negated else [])),
             swapped=tuple(
                 (params.full_name(one) + part, params.full_name(other) + part)

@@ -45,7 +45,7 @@ class TimeJoin(Section):
     left_on: str
     right_on: str | None = None
 
-    tolerance_seconds: float = Field(gt=0)
+    tolerance_seconds: float = Field(gt=0, le=1e9)
     """No record is matched to one further away in time; there is no default on purpose."""
 
     direction: Literal["nearest", "backward", "forward", "interpolated"] = "nearest"
@@ -103,7 +103,7 @@ class WindowJoin(Section):
     """``before`` ends at the left time and reads nothing later, which keeps the future out: a step
     after the last reading before that time holds its value."""
 
-    tolerance_seconds: float = Field(gt=0)
+    tolerance_seconds: float = Field(gt=0, le=1e9)
     """A step further than this from the readings on either side has no value; nothing is
     extrapolated."""
 
@@ -137,7 +137,7 @@ class Segments(Section):
     """
 
     seconds: float = Field(gt=0)
-    every_seconds: float = Field(gt=0)
+    every_seconds: float = Field(ge=1e-4)
     """From the start of one window to that of the next."""
 
     rate_hz: float = Field(gt=0)
@@ -152,7 +152,7 @@ class Segments(Section):
     min_agreement: float = Field(0.0, ge=0, le=1)
     """For ``majority``: a window in which fewer readings agree is set aside."""
 
-    tolerance_seconds: float = Field(0.5, gt=0)
+    tolerance_seconds: float = Field(0.5, gt=0, le=1e9)
     """A step further than this from readings on either side has no value."""
 
     min_coverage: float = Field(0.5, ge=0, le=1)

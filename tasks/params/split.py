@@ -53,7 +53,7 @@ class SplitParams(Section):
     """For ``by_time``: when a sample was taken. With other strategies, the report says how the
     splits lie in time."""
 
-    gap_seconds: float = Field(0.0, ge=0)
+    gap_seconds: float = Field(0.0, ge=0, le=1e9)
     """For ``by_time``: samples that end this near before the next split begins are set aside."""
 
     column: str | None = None

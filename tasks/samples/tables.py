@@ -45,6 +45,8 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     """
     try:
         return open_table(path).read(columns=columns)
+    except PermissionError:
+        raise
     except OSError as fault:
         raise DataError(f"{path}: damaged ({fault}); run its stage again") from None
 
@@ -55,6 +57,8 @@ def iter_batches(
     """Stream a table in batches of at most ``rows`` rows."""
     try:
         yield from open_table(path).iter_batches(batch_size=rows, columns=columns)
+    except PermissionError:
+        raise
     except OSError as fault:
         raise DataError(f"{path}: damaged ({fault}); run its stage again") from None
 

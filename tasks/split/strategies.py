@@ -127,6 +127,8 @@ def with_validation(
     if (split == VALIDATION).any():
         return made
     train = np.flatnonzero(split == TRAIN)
+    if not len(train):
+        return made  # which is refused for that
     parts = (1 - params.validation_fraction, params.validation_fraction)
     labels = samples.labels.of(train, len(split))
     split[train] = apportion(samples.groups.of(train), labels, parts, f"{seed}")

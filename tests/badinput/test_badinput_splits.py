@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from tasks.__main__ import run_stage
 from tasks.errors import DataError
 from tasks.params import Params
 from tasks.samples.folders import stage_output, write_manifest
@@ -170,3 +171,16 @@ def test_a_published_leak_can_be_taken_out_of_train(tmp_path):
         ("s0", "n", "duplicate_elsewhere")
     ]
     assert sum(part == "test" for part in where(tmp_path).values()) == 20
+
+
+def test_a_published_split_without_train_is_refused_in_words(tmp_path, settings, table):
+    (tmp_path / "raw").mkdir()
+    rows = [f"{i},text {i},{'ab'[i % 2]},test" for i in range(20)]
+    (tmp_path / "raw" / "rows.csv").write_text("\n".join(["id,text,label,set", *rows]) + "\n")
+    columns = {"id": "key", "text": "text", "label": "category", "set": "category"}
+    source = table() | {"columns": columns, "id": "id"}
+    params = settings(source, split={"strategy": "predefined", "column": "set"})
+    for stage in ("collect", "clean", "align"):
+        run_stage(stage, params, tmp_path)
+    with pytest.raises(DataError, match="train"):
+        run_stage("split", params, tmp_path)

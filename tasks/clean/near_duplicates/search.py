@@ -29,6 +29,7 @@ from tasks.samples.tables import iter_batches, write_table
 NEAR_DUPLICATES = "near_duplicates.parquet"
 SCHEMA = pa.schema([("column", pa.string()), ("value", pa.string()), ("near_group", pa.string())])
 NAME_CHARACTERS = 16
+BYTES_AT_ONCE = 4 * 2**20
 MAX_EXAMPLES, MAX_SHOWN, MAX_SHOWN_CHARACTERS = 6, 4, 400
 
 
@@ -109,7 +110,11 @@ class Column(NamedTuple):
     def values(self) -> Iterator[pa.Array]:
         """Yield the distinct values of each batch of the table, but nulls."""
         for batch in iter_batches(self.table, [self.name]):
-            yield batch.column(0).drop_null().unique()
+            values = batch.column(0)
+            parts = max(1, -(-values.nbytes // BYTES_AT_ONCE))
+            rows = -(-len(values) // parts) or 1
+            for start in range(0, len(values), rows):
+                yield values.slice(start, rows).drop_null().unique()
 
 
 def columns_of(sources: Iterable[AnySource], tables: Mapping[str, Path], kind: str) -> list[Column]:

@@ -1,6 +1,6 @@
 """Gather what a split came to into its report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -108,9 +108,20 @@ def describe_split(
         target_leaks=found.target,
         notices=(
             *notices(parts, by_class, largest, settings.strategy, n_groups),
+            *_uncertain(samples.not_compared),
             *_findings(params, leaks, media, found.target, times, made),
         ),
     )
+
+
+def _uncertain(not_compared: Mapping[str, int]) -> list[str]:
+    """Say where near duplicates may lie in several splits, since not all were looked for."""
+    return [
+        f"{n:,} pairs of values of '{column}' look alike at first glance and were not compared by "
+        "clean, so near duplicates may lie in several splits; name what belongs together in "
+        "split.group_by, such as the recording"
+        for column, n in not_compared.items()
+    ]
 
 
 def _findings(

@@ -1,5 +1,6 @@
 """What the stage has in memory of the samples: keys, and the few columns that a split goes by."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tasks.samples.schema import TARGET, SampleSchema
 from tasks.samples.tables import open_table, read_table
 from tasks.split.groups import Groups, find_groups, resolve_columns
 from tasks.split.labels import SampleLabels, labels_of
-from tasks.split.near_duplicates import NearDuplicates, read_near_duplicates
+from tasks.split.near_duplicates import NearDuplicates, read_near_duplicates, read_not_compared
 from tasks.split.sample_keys import (
     SampleKeys,
     input_column_names,
@@ -35,6 +36,7 @@ class Samples:
         groups: Of the samples.
         group_by: Full names of the columns that groups are made by.
         near: Near duplicates in the columns that bind samples.
+        not_compared: By column, pairs of values that may be alike and that nobody compared.
         target: ``(n_samples,)``.
         classes: Of the target, or tenths of a number; a text has none.
         splittable: What the strategy goes by.
@@ -47,6 +49,7 @@ class Samples:
     groups: Groups
     group_by: tuple[str, ...]
     near: NearDuplicates
+    not_compared: Mapping[str, int]
     target: pa.ChunkedArray
     classes: SampleLabels
     splittable: Splittable
@@ -86,6 +89,11 @@ def load(params: Params, folders: StageFolders) -> Samples:
         groups=groups,
         group_by=tuple(group_by),
         near=near,
+        not_compared={
+            column: n
+            for column, n in read_not_compared(folders.of("clean")).items()
+            if column in binding
+        },
         target=table[TARGET],
         classes=classes,
         splittable=Splittable(

@@ -1,5 +1,6 @@
 """Which values are near duplicates of others, as the clean stage found them."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +9,11 @@ import numpy as np
 import pyarrow.compute as pc
 
 from tasks.samples.membership import text_keys
-from tasks.samples.tables import read_table
+from tasks.samples.tables import open_table, read_table
 from tasks.split.keys import Keys, hexadecimal_keys, mixed
 
 FILE = "near_duplicates.parquet"
+NOT_COMPARED = b"not_compared"
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,12 @@ class NearValues:
 
 NearDuplicates = Mapping[str, NearValues]
 """By full name of a column; a column without near duplicates is not there."""
+
+
+def read_not_compared(clean: Path) -> dict[str, int]:
+    """Return by column how many pairs clean did not compare, though they may be alike."""
+    told = (open_table(clean / FILE).schema_arrow.metadata or {}).get(NOT_COMPARED)
+    return dict(json.loads(told)) if told else {}
 
 
 def read_near_duplicates(clean: Path, text_columns: frozenset[str]) -> NearDuplicates:

@@ -113,3 +113,26 @@ def test_108_near_duplicate_texts_are_never_in_two_splits(project):
     data = project("text", rows, ["collect", "clean", "align", "split"])
     assert read_table(data / "clean" / "near_duplicates.parquet").num_rows == 2 * N_PAIRS
     assert torn(splits_of(data)) == []
+
+
+def test_pictures_of_a_camera_that_stands_still_end_and_are_told(tmp_path, settings):
+    """Far more pairs are alike at first glance than can be looked at; split says so."""
+    rng = np.random.default_rng(0)
+    base = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    for i in range(400):
+        frame = base.copy()
+        frame[rng.integers(8), rng.integers(8)] = rng.integers(0, 256, 3)
+        folder = tmp_path / "raw" / "frames" / "ab"[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(frame).resize((48, 48), Image.Resampling.NEAREST).save(
+            folder / f"{i:03d}.png"
+        )
+    source = {"kind": "folder", "name": "frames", "path": "frames", "modality": "image"}
+    params = settings(
+        source, align={"base": "frames", "inputs": ("file",), "target": "label"},
+        split={"strategy": "stratified"},
+    )  # fmt: skip
+    for stage in ("collect", "clean", "align"):
+        run_stage(stage, params, tmp_path)
+    report = run_stage("split", params, tmp_path)
+    assert any("look alike at first glance" in notice for notice in report.notices)

@@ -6,6 +6,7 @@ included, decide.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -40,6 +41,9 @@ FEW_PIXELS = 5000
 MIN_CORRELATION, MAX_APART = 0.985, 0.8
 MIN_FINE_CORRELATION, MAX_FINE_APART = 0.99, 0.5
 COLOURLESS = 2.0
+MOST_LOOKED_AT, MOST_LOOKED_AT_EACH = 20_000, 32
+"""Pairs of pictures that are looked at in all, and in all for each picture more."""
+
 _PAIRS_AT_ONCE = 512
 
 _CROPS = tuple(
@@ -107,8 +111,33 @@ def group_images(n: int, sketches: Sketches, distance: int, symmetries: Symmetri
         kept[-len(_CROPS) :, part] = rows["fine"] == 0
     form_of, owners = np.nonzero(kept)
     item_codes = found[kept]
-    near = images_near(sketches, item_codes, form_of, owners, forms, distance)
-    return grouped(hamming_tables(item_codes, distance), owners, near)
+    effort = Effort(MOST_LOOKED_AT + MOST_LOOKED_AT_EACH * n)
+    near = images_near(sketches, item_codes, form_of, owners, forms, distance, effort)
+    grouping = grouped(hamming_tables(item_codes, distance), owners, near)
+    return replace(grouping, n_skipped=grouping.n_skipped + effort.n_refused)
+
+
+@dataclass
+class Effort:
+    """How many pairs of pictures may still be looked at.
+
+    Those of a camera that stands still are all alike at first glance; to look at every pair of them
+    would never end.
+
+    Attributes:
+        n_left: Pairs that may be looked at.
+        n_refused: Pairs that were not.
+    """
+
+    n_left: int
+    n_refused: int = 0
+
+    def take(self, wanted: Places) -> Places:
+        """Return as many of the pairs as may be looked at."""
+        taken = wanted[: self.n_left]
+        self.n_left -= len(taken)
+        self.n_refused += len(wanted) - len(taken)
+        return taken
 
 
 def images_near(
@@ -118,6 +147,7 @@ def images_near(
     owners: Places,
     forms: tuple[Form, ...],
     distance: int,
+    effort: Effort,
 ) -> Near:
     """Return what tells which pairs of items show the same picture.
 
@@ -128,6 +158,7 @@ def images_near(
         owners: ``(n_items,)`` the image that each is a form of.
         forms: All forms.
         distance: The most bits in which codes may differ.
+        effort: How many pairs may be looked at.
     """
 
     def shown(items: Places) -> tuple[Pictures, Pictures, NDArray[np.bool_]]:
@@ -144,7 +175,9 @@ def images_near(
 
     def near(left: Places, right: Places) -> NDArray[np.bool_]:
         answer = np.asarray(np.bitwise_count(item_codes[left] ^ item_codes[right]) <= distance)
-        likely = np.flatnonzero(answer)
+        found = np.flatnonzero(answer)
+        likely = effort.take(found)
+        answer[found[len(likely) :]] = False
         for at in range(0, len(likely), _PAIRS_AT_ONCE):
             some = likely[at : at + _PAIRS_AT_ONCE]
             one, one_colour, one_fine = shown(left[some])

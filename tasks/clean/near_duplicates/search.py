@@ -4,6 +4,7 @@ Images are compared across all image columns, recordings across all audio column
 their column. What stands beside a value plays no part: one image with two captions is one image.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
@@ -28,6 +29,9 @@ from tasks.samples.tables import iter_batches, write_table
 
 NEAR_DUPLICATES = "near_duplicates.parquet"
 SCHEMA = pa.schema([("column", pa.string()), ("value", pa.string()), ("near_group", pa.string())])
+NOT_COMPARED = "not_compared"
+"""Metadata of the table: by column, pairs that may be alike and were not compared."""
+
 NAME_CHARACTERS = 16
 BYTES_AT_ONCE = 4 * 2**20
 MAX_EXAMPLES, MAX_SHOWN, MAX_SHOWN_CHARACTERS = 6, 4, 400
@@ -93,8 +97,10 @@ def find_near_duplicates(
                 found.append(_compared_texts(column, folder, params.text_similarity, advance))
     members = sorted(member for compared in found for member in compared.members)
     rows = [list(values) for values in zip(*members, strict=True)] or [[]] * len(SCHEMA)
+    table = pa.table([pa.array(row, pa.string()) for row in rows], schema=SCHEMA)
+    left = {column: c.n_skipped for c in found for column in c.columns if c.n_skipped}
     write_table(
-        pa.table([pa.array(row, pa.string()) for row in rows], schema=SCHEMA),
+        table.replace_schema_metadata({NOT_COMPARED: json.dumps(left, sort_keys=True)}),
         folder / NEAR_DUPLICATES,
     )
     return found

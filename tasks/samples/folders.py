@@ -60,6 +60,9 @@ def stage_output(root: Path, stage: str) -> Iterator[StageFolders]:
     """
     data = root / "data"
     data.mkdir(parents=True, exist_ok=True)
+    final, former = data / stage, data / f".{stage}.former.tmp"
+    if former.exists() and not final.exists():
+        former.replace(final)  # killed between the two renames below
     for stale in data.glob(f".{stage}.*.tmp"):
         shutil.rmtree(stale)
     unfinished = data / f".{stage}.{os.getpid()}.tmp"
@@ -67,8 +70,6 @@ def stage_output(root: Path, stage: str) -> Iterator[StageFolders]:
     try:
         yield StageFolders(root=root, output=unfinished)
         write_manifest(unfinished)
-        final = data / stage
-        former = data / f".{stage}.former.tmp"
         if final.exists():
             final.replace(former)
         unfinished.replace(final)

@@ -112,3 +112,13 @@ def test_a_text_file_appears_whole(tmp_path):
     assert path.read_bytes() == "caf\u00e9\n".encode()
     assert path.stat().st_mtime_ns > before
     assert os.listdir(path.parent) == ["split.json"]  # noqa: PTH208
+
+
+def test_a_stage_killed_between_its_two_renames_keeps_what_was_there(tmp_path):
+    with stage_output(tmp_path, "split") as folders:
+        (folders.output / "samples.txt").write_text("old")
+    (tmp_path / "data" / "split").rename(tmp_path / "data" / ".split.former.tmp")
+    with pytest.raises(RuntimeError, match="stopped"), stage_output(tmp_path, "split"):
+        raise RuntimeError("stopped")
+    assert (tmp_path / "data" / "split" / "samples.txt").read_text() == "old"
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["split"]

@@ -89,6 +89,16 @@ def run_pipeline(prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> Callable[
                 until(lambda: len(ended()) == n_tasks, 20, "the records of the task runs")
                 tasks = {run.name: run for run in ended()}
                 logs = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[of_run]))
+
+                def whole_log() -> bool:
+                    """Lines arrive a while after they are written, the run's own last one last."""
+                    return any(
+                        line.task_run_id is None and line.message.startswith("Finished in state")
+                        for line in client.read_logs(logs)
+                    )
+
+                if n_tasks:
+                    until(whole_log, 20, "the log of the run")
                 log = [line.message for line in client.read_logs(logs)] if n_tasks else []
                 return FlowRun(client.read_flow_run(of_run).state, tasks, log)
 
